@@ -1,0 +1,56 @@
+"""Rows of JSON, one a line: read with their line numbers, written whole or not at all."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonlines
+import msgspec
+
+from parley.errors import ParleyError
+from parley.files import SCHEMA, publish
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def _dumps(value: object) -> str:
+    return _encode(value).decode()
+
+
+@contextlib.contextmanager
+def rows_into(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A function that appends one row; the file appears at `path` only when the block ends well.
+
+    Each row gets `schema`. Keys are sorted, so the same rows are the same bytes.
+    """
+    with publish(path) as made, made.open("w", encoding="utf-8") as handle:
+        writer = jsonlines.Writer(handle, dumps=_dumps)
+        yield lambda row: writer.write({"schema": SCHEMA, **row})
+        writer.close()
+
+
+def rows_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number from 1, row) for each row of a file in a format of parley's own."""
+    try:
+        reader = jsonlines.open(path, loads=msgspec.json.decode)
+    except FileNotFoundError:
+        raise ParleyError(f"{path} is not there: run `dvc repro`, which makes it") from None
+    with reader:
+        for number in _numbers():
+            try:
+                row = reader.read(type=dict)
+            except EOFError:
+                return
+            except (jsonlines.InvalidLineError, msgspec.DecodeError) as error:
+                raise ParleyError(f"{path}:{number}: not a JSON row ({type(error).__name__}): make it again") from None
+            if row.get("schema") != SCHEMA:
+                raise ParleyError(f"{path}:{number} has schema {row.get('schema')!r}; this parley reads {SCHEMA}")
+            yield number, row
+
+
+def _numbers() -> Iterator[int]:
+    number = 0
+    while True:
+        number += 1
+        yield number

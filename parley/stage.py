@@ -1,0 +1,109 @@
+"""Around every stage: how it starts, what it counts, how it ends.
+
+A stage is `def main(root: Path) -> None` and, below it, `if __name__ == "__main__": run("encode", main)`.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from parley.errors import ParleyError
+from parley.files import dump_json, publish, write_json
+
+# Exit statuses: 1 a ParleyError or an unforeseen error, 130 Ctrl-C, 143 SIGTERM (128 + the signal, as shells do).
+
+
+def run(name: str, main: Callable[[Path], None]) -> None:
+    """Runs a stage in the current folder, records its seconds and memory, and turns errors into messages.
+
+    An unforeseen error prints its type and frames but not its message, which could quote somebody's
+    words; PARLEY_DEBUG=1 prints the message too.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
+    start = time.monotonic()
+    try:
+        main(Path())
+    except ParleyError as error:
+        _stop(f"{name}: {error}")
+    except KeyboardInterrupt:
+        print(f"\n{name}: stopped; nothing half-written is left, the next run goes on", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = _free_bytes(Path())
+            _stop(
+                f"{name}: no space left on the disk while writing {error.filename or 'an output'} "
+                f"({free:,} bytes free): free some and run again; nothing half-written is left"
+            )
+        if os.environ.get("PARLEY_DEBUG") == "1":
+            raise
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        _stop(
+            f"{name}: unforeseen {type(error).__name__}; its message is kept back because it could quote a turn\n"
+            f"{frames}PARLEY_DEBUG=1 shows the message. Please report it, without the message if it is private."
+        )
+    _write_timing(Path(), name, seconds=time.monotonic() - start)
+
+
+def _stop(message: str) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(1)
+
+
+def _terminated(signum: int, frame: object) -> None:
+    # As an exception, so that every `publish` on the stack clears its scratch folder.
+    sys.exit(128 + signum)
+
+
+def _free_bytes(path: Path) -> int:
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
+def write_counts(path: Path, *, rows_in: int, rows_out: int, dropped: Counter[str], **more: Any) -> None:
+    """metrics/<stage>.json of an arrow of the walk; refuses counts that do not add up.
+
+    rows_in = rows_out + the sum of `dropped` (reason or code -> rows). `more` holds other figures,
+    never text.
+    """
+    if rows_in != rows_out + dropped.total():
+        raise AssertionError(f"{path}: {rows_in} in, {rows_out} out, {dropped.total()} dropped: they do not add up")
+    counts = {"in": rows_in, "out": rows_out, "dropped": dict(sorted(dropped.items())), **more}
+    write_json(path, counts)
+
+
+def _write_timing(root: Path, name: str, *, seconds: float) -> None:
+    """$DVC_ROOT/metrics/timing/<stage>-<input hash>.json: what must not be in an output, since it differs each run."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    record = {
+        "stage": name,
+        "seconds": round(seconds, 3),
+        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+        "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **_extra_timing,
+    }
+    home = Path(os.environ.get("DVC_ROOT") or root)
+    # Different params are different files, so `make compare` finds the timing of every experiment.
+    inputs = hashlib.sha256((root / "params.yaml").read_bytes() + " ".join(sys.argv[1:]).encode()).hexdigest()[:12]
+    with publish(home / "metrics" / "timing" / f"{name}-{inputs}.json") as made:
+        made.write_text(dump_json(record), encoding="utf-8")
+
+
+_extra_timing: dict[str, Any] = {}
+
+
+def add_timing(**figures: float | str) -> None:
+    """Adds figures (rates, device, dates) to this process's timing record; they go nowhere else."""
+    json.dumps(figures)
+    _extra_timing.update(figures)
