@@ -29,7 +29,7 @@ def publish(target: Path) -> Iterator[Path]:
         if target.is_dir() and not target.is_symlink():
             # A folder can't be replaced by rename: the old one steps aside into the scratch folder.
             target.rename(scratch / "old")
-        os.replace(made, target)
+        made.replace(target)
         _sync_folder(target.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

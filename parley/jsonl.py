@@ -1,6 +1,7 @@
 """Rows of JSON, one a line: read with their line numbers, written whole or not at all."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,11 @@ def rows_into(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """
     with publish(path) as made, made.open("w", encoding="utf-8") as handle:
         writer = jsonlines.Writer(handle, dumps=_dumps)
-        yield lambda row: writer.write({"schema": SCHEMA, **row})
+
+        def add(row: Mapping[str, Any]) -> None:
+            writer.write({"schema": SCHEMA, **row})
+
+        yield add
         writer.close()
 
 
@@ -37,7 +42,7 @@ def rows_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     except FileNotFoundError:
         raise ParleyError(f"{path} is not there: run `dvc repro`, which makes it") from None
     with reader:
-        for number in _numbers():
+        for number in itertools.count(1):
             try:
                 row = reader.read(type=dict)
             except EOFError:
@@ -47,10 +52,3 @@ def rows_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if row.get("schema") != SCHEMA:
                 raise ParleyError(f"{path}:{number} has schema {row.get('schema')!r}; this parley reads {SCHEMA}")
             yield number, row
-
-
-def _numbers() -> Iterator[int]:
-    number = 0
-    while True:
-        number += 1
-        yield number

@@ -13,7 +13,6 @@ from ruamel.yaml.error import YAMLError
 
 from parley.errors import ParleyError, near_misses
 
-
 S = TypeVar("S", bound="Section")
 
 

@@ -1,0 +1,96 @@
+"""The scoring end of the walk: test cases, what a model wrote for them, and the scores of that.
+
+A row of data/eval/cases.jsonl; `context` is a ShareGPT row that ends before the answer:
+
+    {"schema": 1, "id": "c42-3#5", "split": "test", "context": {"conversations": [...], ...},
+     "reference": {"from": "gpt", "value": "hello"}, "labels": {}}
+
+A row of data/eval/base.jsonl and tuned.jsonl:
+
+    {"schema": 1, "id": "c42-3#5", "text": "hello", "finish": "stop", "tokens": 3,
+     "reference_logprobs": [-0.2, -1.1, -0.1], "probabilities": {}}
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from parley.conversation import Conversation, Turn, from_sharegpt, to_sharegpt
+from parley.jsonl import rows_of
+
+Finish = Literal[
+    "stop",  # the model ended its turn
+    "length",  # generate.max_new_tokens was reached: truncated
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A held-out prompt and its expected answer."""
+
+    id: str  # conversation id, "#", index of the answered turn
+    split: Literal["val", "test"]
+    context: Conversation  # the turns before the answer; its group is what intervals resample
+    reference: Turn  # what the person really wrote: an assistant turn
+    labels: Mapping[str, Any] = field(default_factory=dict)  # what the recipe's metrics need to know of the case
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What one model did with one case."""
+
+    id: str  # the case's
+    text: str  # without end token
+    finish: Finish
+    tokens: int  # generated, end token included
+    reference_logprobs: tuple[float, ...]  # nats, of each reference token given all before it, end token included
+    probabilities: Mapping[str, float] = field(default_factory=dict)  # named by the recipe, for its metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A metric's value on one case. Over cases: sum(value * weight) / sum(weight)."""
+
+    value: float
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Unscored:
+    """No valid score; never counted as 0."""
+
+    reason: str  # short and without text of a turn, such as "empty reference"
+
+
+def case_row(case: Case) -> dict[str, Any]:
+    """The row of data/eval/cases.jsonl; `cases_of` gives the case back."""
+    reference = to_sharegpt(Conversation(case.id, (case.reference,)))["conversations"][0]
+    return {
+        "id": case.id,
+        "split": case.split,
+        "context": to_sharegpt(case.context),
+        "reference": reference,
+        "labels": dict(case.labels),
+    }
+
+
+def cases_of(path: Path) -> Iterator[Case]:
+    """The cases of a file that validate wrote, in its order."""
+    for _, row in rows_of(path):
+        answer = from_sharegpt({**row["context"], "conversations": [row["reference"]]})
+        yield Case(row["id"], row["split"], from_sharegpt(row["context"]), answer.turns[0], row["labels"])
+
+
+def generation_row(generation: Generation) -> dict[str, Any]:
+    """The row of data/eval/<model>.jsonl; `generations_of` gives it back."""
+    return asdict(generation)
+
+
+def generations_of(path: Path) -> dict[str, Generation]:
+    """Case id -> generation, for every case of the file."""
+    found = {}
+    for _, row in rows_of(path):
+        row.pop("schema")
+        found[row["id"]] = Generation(**{**row, "reference_logprobs": tuple(row["reference_logprobs"])})
+    return found

@@ -1,0 +1,137 @@
+"""Models on disk and in memory: the base that models/base names, an adapter, a merged or full model.
+
+models/base always holds the tokenizer with its chat template, and base.json, which says where the
+weights are: {"schema": 1, "name": "parley-tiny", "kind": "embedded", "source": "", "revision": "",
+"template": "chatml", "weights": {"model.safetensors": "<sha256>"}}. Heavy imports sit inside functions.
+"""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from parley.errors import ParleyError
+from parley.files import read_json, sha256_file, write_json
+from parley.params import Section
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class Model(Section):
+    """Section `model`: the one section that several stages read."""
+
+    name: str = Field(min_length=1)
+    revision: str
+    trust_remote_code: bool
+    template: str
+    threads: int = Field(ge=1, le=1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What models/base/base.json says of the base model."""
+
+    name: str  # model.name of params.yaml: what an adapter's base_model_name_or_path becomes
+    kind: Literal["embedded", "local", "hub"]
+    source: str  # where the weights are: "" beside base.json, else an absolute folder or a Hub id
+    revision: str  # full commit of a Hub model, else ""
+    template: str  # "own", "trl:<family>" or a name from parley/templates
+    weights: dict[str, str]  # weight file -> sha256; empty for a Hub model, whose commit pins it
+
+
+def write_base(folder: Path, base: Base) -> None:
+    """Writes base.json into `folder`."""
+    write_json(folder / "base.json", asdict(base))
+
+
+def read_base(folder: Path) -> Base:
+    """What base.json in `folder` says."""
+    found = read_json(folder / "base.json")
+    found.pop("schema")
+    return Base(**found)
+
+
+def weight_sums(folder: Path) -> dict[str, str]:
+    """Weight file -> sha256 for a model folder; pickled weights without safetensors are refused."""
+    sums = {path.name: sha256_file(path) for path in sorted(folder.glob("*.safetensors"))}
+    pickled = [path.name for kind in ("*.bin", "*.pt", "*.pth", "*.pkl") for path in sorted(folder.glob(kind))]
+    if not sums and pickled:
+        raise ParleyError(
+            f"{folder} holds pickled weights ({pickled[0]}), which can run code when loaded: "
+            "convert them to safetensors, or name another base in model.name"
+        )
+    return sums
+
+
+def set_threads(count: int) -> None:
+    """Pins torch's CPU threads: another count is another result in the last bits."""
+    import torch
+
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    torch.set_num_threads(count)
+
+
+def pick_device() -> "torch.device":
+    """cuda when there is one, else cpu."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a local model folder, with its chat template."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def load_base(folder: Path, params: Model, *, dtype: "torch.dtype", quantization: str = "none") -> "PreTrainedModel":
+    """The base model's weights on the device, wherever base.json in `folder` says they are.
+
+    quantization: "none", or "nf4" for a frozen 4-bit base (bitsandbytes, double quantisation).
+    Raises ParleyError if a local model's files changed since models/base was made.
+    """
+    base = read_base(folder)
+    if base.kind == "hub":
+        return load_model(base.source, params, revision=base.revision, dtype=dtype, quantization=quantization)
+    source = Path(base.source) if base.source else folder
+    if weight_sums(source) != base.weights:
+        raise ParleyError(
+            f"the weights in {source} are not those that models/base was made from: run `dvc repro -f base`"
+        )
+    return load_model(source, params, dtype=dtype, quantization=quantization)
+
+
+def load_model(
+    source: Path | str,
+    params: Model,
+    *,
+    dtype: "torch.dtype",
+    revision: str | None = None,
+    quantization: str = "none",
+) -> "PreTrainedModel":
+    """A causal language model from a local folder or the Hub: safetensors only, on the device."""
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    options: dict[str, Any] = {}
+    if quantization == "nf4":
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+    return AutoModelForCausalLM.from_pretrained(
+        source,
+        revision=revision,
+        dtype=dtype,
+        use_safetensors=True,
+        trust_remote_code=params.trust_remote_code,
+        local_files_only=isinstance(source, Path),
+        device_map={"": pick_device()},
+        **options,
+    )
