@@ -1,0 +1,62 @@
+# parley's commands. `make` alone lists them.
+# Every recipe runs with .venv/bin first on PATH, so `python` in dvc.yaml is the one with the locked packages.
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3))
+LOCK ?= $(if $(shell command -v nvidia-smi),gpu,cpu)
+READY := .venv/ready-$(LOCK)
+MAKEFLAGS += --no-print-directory
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+export PYTHONDONTWRITEBYTECODE :=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro eval exp test check lint recipe lock clean samples
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Make .venv with the locked packages; every other command does it when needed
+
+$(READY): requirements/$(LOCK).txt
+	@sh tools/setup.sh "$(PYTHON)" "$<" "$@"
+
+repro: $(READY) ## Run what changed of the whole pipeline and print the path of the report
+	@python -m tools.preflight
+	@dvc repro
+	@python -m tools.summary
+
+eval: $(READY) ## Bring scores and report up to date; MODEL=folder-or-Hub-id scores another model on the same cases
+	@$(if $(MODEL),python -m tools.evaluate "$(MODEL)",$(MAKE) repro)
+
+exp: $(READY) ## Run an experiment: make exp ARGS='-S train.lr=1e-5'; compare with `make exp-show`
+	@python -m tools.preflight
+	@dvc exp run $(ARGS)
+	@python -m tools.summary
+
+exp-show: $(READY) ## Table of all experiments: the params that differ and the scores
+	@dvc exp show --only-changed --drop '(data|models|stages|parley|metrics)/.*' $(ARGS)
+
+test: $(READY) ## Run the tests, the quick ones first; ARGS='-k name' picks some
+	@python -m pytest $(ARGS)
+
+lint: $(READY) ## Check format, style and types
+	@ruff format --check .
+	@ruff check .
+	@mypy
+
+check: lint test ## Everything that must hold before a commit: format, style, types, tests
+
+recipe: $(READY) ## Lay a recipe into params.yaml: make recipe NAME=generic [BASE=embedded|hub] [FORCE=1]
+	@python -m tools.recipe "$(NAME)" $(if $(BASE),--base "$(BASE)") $(if $(FORCE),--force)
+
+samples: $(READY) ## Write data/samples again, the same bytes
+	@python -m tools.make_samples
+
+lock: $(READY) ## Resolve requirements/cpu.in anew into cpu.txt and gpu.txt
+	@python -m tools.lock
+
+clean: ## Remove what the pipeline made here and unused cache, but not data/raw, params.yaml or .venv
+	@rm -rf data/interim data/sharegpt data/splits data/encoded data/eval data/rejects models metrics .checkpoints .evaluations
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dvc.lock
