@@ -1,0 +1,134 @@
+"""What `make repro` and `make exp` do first: check every setting, and free outputs that a dead run holds.
+
+A wrong key is found before any stage works, though each stage would find its own. A lock of a run that
+was killed is cleared only when its process is provably gone; a live run is named and left alone.
+"""
+
+import ast
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from parley.errors import ParleyError, near_misses
+from parley.files import publish
+from parley.params import Section, read_section, read_yaml
+
+TOP_LEVEL = {"recipe": str, "seed": int}
+
+
+def sections_read(stage: Path) -> Iterator[tuple[str, str]]:
+    """(section, name of its class) for each `read_section(root, "section", Class)` in a stage's file."""
+    for node in ast.walk(ast.parse(stage.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "read_section":
+            section, kind = node.args[1], node.args[2]
+            assert isinstance(section, ast.Constant) and isinstance(kind, ast.Name), f"{stage}:{node.lineno}"
+            yield section.value, kind.id
+
+
+def sections() -> dict[str, type[Section]]:
+    """Section name -> the class that types it, over all stages."""
+    found = {}
+    for stage in sorted((Path(__file__).parent.parent / "stages").glob("[a-z]*.py")):
+        module = importlib.import_module(f"stages.{stage.stem}")
+        found.update({section: getattr(module, kind) for section, kind in sections_read(stage)})
+    return found
+
+
+def check_params(root: Path) -> None:
+    """Raises one ParleyError with a line for every wrong key of root/params.yaml."""
+    values = read_yaml(root / "params.yaml")
+    kinds = sections()
+    problems = [
+        f"{root / 'params.yaml'}: {name}: unknown section{near_misses(name, [*kinds, *TOP_LEVEL])}"
+        for name in values
+        if name not in kinds and name not in TOP_LEVEL
+    ]
+    for name, kind in TOP_LEVEL.items():
+        if type(values.get(name)) is not kind:
+            problems.append(f"{root / 'params.yaml'}: {name}: found {values.get(name)!r}, expected {kind.__name__}")
+    for name, section in kinds.items():
+        try:
+            read_section(root, name, section)
+        except ParleyError as error:
+            problems.append(str(error))
+    if problems:
+        raise ParleyError("\n".join(problems))
+
+
+def free_dead_locks(root: Path, *, wait: float = 10.0) -> None:
+    """Clears DVC's read-write lock entries of processes that are gone.
+
+    DVC itself drops an entry whose process does not exist, but calls an output busy while the killed
+    process is a zombie that nobody has reaped. Such a one, and a younger process that merely got the same
+    number, are dead; anything else lives and is waited for `wait` seconds, then named.
+    """
+    lock = root / ".dvc" / "tmp" / "rwlock"
+    deadline = time.monotonic() + wait
+    while lock.is_file():
+        try:
+            entries = json.loads(lock.read_text() or "{}")
+        except json.JSONDecodeError:
+            lock.unlink()  # cut off by a crash; DVC could not read it either
+            return
+        written = lock.stat().st_mtime
+        holders = {holder["pid"]: holder.get("cmd", "") for holder in _holders(entries)}
+        alive = {pid: command for pid, command in holders.items() if _lives(pid, since=written)}
+        if not alive:
+            if holders:
+                lock.unlink()
+            return
+        if time.monotonic() > deadline:
+            named = ", ".join(f"{pid} ({command})" for pid, command in sorted(alive.items()))
+            raise ParleyError(f"another run is at work here: process {named}; wait for it or stop it, then run again")
+        time.sleep(0.5)
+
+
+def _holders(entries: dict) -> Iterator[dict]:
+    for modes in entries.values():
+        write = modes.get("write")
+        yield from [write] if write else []
+        yield from modes.get("read") or []
+
+
+def _lives(pid: int, *, since: float) -> bool:
+    """Whether the process that wrote a lock at `since` (seconds since 1970) can still be the one called `pid`."""
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= since + 1
+    except psutil.NoSuchProcess:
+        return False
+
+
+def ready_for_dvc(root: Path) -> None:
+    """A commit is what DVC's experiments start from; makes sure that git has one here and answers."""
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    if found.returncode:
+        reason = (found.stderr.strip().splitlines() or ["no reason given"])[0]
+        raise ParleyError(f"git cannot name a commit here ({reason}): `make setup` says what is missing")
+
+
+def main() -> None:
+    root = Path()
+    try:
+        check_params(root)
+        ready_for_dvc(root)
+        free_dead_locks(root)
+    except ParleyError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    from tools.rejudge import key_came  # imports nothing heavy; last, since it only matters when all else is well
+
+    if key_came(root):
+        print("judge: a key is there now; judging what was not scored")
+        sys.exit(subprocess.run(["dvc", "repro", "--force", "--single-item", "judge"], check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()
