@@ -1,0 +1,70 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from parley.errors import ParleyError
+from tools.preflight import check_params, free_dead_locks
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def locked(root: Path, pid: int) -> Path:
+    """DVC's read-write lock, with one output being written by `pid`."""
+    lock = root / ".dvc" / "tmp" / "rwlock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(json.dumps({"models/base": {"write": {"pid": pid, "cmd": "dvc repro"}}}))
+    return lock
+
+
+def test_a_lock_of_a_dead_process_is_cleared(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    lock = locked(tmp_path, process.pid)
+    free_dead_locks(tmp_path)
+    assert not lock.exists()
+
+
+def test_a_lock_of_an_unreaped_process_is_cleared(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    process.kill()
+    time.sleep(0.2)  # dead, but not waited for: a zombie
+    lock = locked(tmp_path, process.pid)
+    free_dead_locks(tmp_path)
+    assert not lock.exists()
+    process.wait()
+
+
+def test_a_lock_of_a_living_process_is_kept_and_named(tmp_path: Path) -> None:
+    lock = locked(tmp_path, os.getpid())
+    with pytest.raises(ParleyError, match=f"process {os.getpid()}"):
+        free_dead_locks(tmp_path, wait=0.1)
+    assert lock.exists()
+
+
+def test_a_lock_older_than_the_process_with_its_number_is_cleared(tmp_path: Path) -> None:
+    lock = locked(tmp_path, os.getpid())
+    os.utime(lock, (1_000_000, 1_000_000))
+    free_dead_locks(tmp_path, wait=0.1)
+    assert not lock.exists()
+
+
+def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    text = text.replace("  epochs: 4", "  epocs: 4").replace("concurrency: 8", "concurrency: many")
+    (tmp_path / "params.yaml").write_text(text + "trian: {}\n")
+    with pytest.raises(ParleyError) as stop:
+        check_params(tmp_path)
+    message = str(stop.value)
+    assert "train.epocs: unknown key; did you mean 'epochs'" in message
+    assert "train.epochs: missing" in message
+    assert "judge.concurrency: found 'many'" in message
+    assert "trian: unknown section; did you mean 'train'" in message
+
+
+def test_the_committed_params_are_in_order() -> None:
+    check_params(ROOT)

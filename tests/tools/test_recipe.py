@@ -1,0 +1,120 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from parley.errors import ParleyError
+from parley.params import read_yaml
+from tools.recipe import compose, dump, edits, flatten, lay
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A git repository with the recipes and params.yaml committed."""
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def hub(name: str) -> dict:
+    return flatten(compose(ROOT, name, "hub"))
+
+
+def test_the_committed_params_are_the_persona_recipe_on_the_embedded_base() -> None:
+    assert (ROOT / "params.yaml").read_text() == dump(compose(ROOT, "persona", "embedded"))
+
+
+def test_persona_on_the_hub_has_its_source_documents_values() -> None:
+    wanted = {
+        "model.name": "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+        "train.mode": "lora",
+        "train.quantization": "nf4",
+        "train.lr": 2e-4,
+        "train.batch_size": 4,
+        "train.lora.alpha": 16,
+        "train.lora.dropout": 0.1,
+        "encode.max_length": 512,
+    }
+    assert {key: hub("persona")[key] for key in wanted} == wanted
+
+
+def test_generic_on_the_hub_has_its_source_documents_values() -> None:
+    wanted = {
+        "model.name": "meta-llama/Llama-2-7b-chat-hf",
+        "train.quantization": "nf4",
+        "train.lora.r": 8,
+        "train.lora.alpha": 32,
+        "train.lora.dropout": 0.05,
+        "train.lora.target_modules": ["q_proj", "v_proj"],
+        "train.lr": 2e-4,
+        "train.batch_size": 4,
+        "train.accumulation": 8,
+        "train.epochs": 3,
+        "encode.max_length": 1024,
+    }
+    assert {key: hub("generic")[key] for key in wanted} == wanted
+
+
+@pytest.mark.parametrize("name", ["persona", "generic"])
+@pytest.mark.parametrize("base", ["embedded", "hub"])
+def test_every_recipe_lays_checked_params_with_every_comment(checkout: Path, name: str, base: str) -> None:
+    lay(checkout, name, base, force=False)
+    text = (checkout / "params.yaml").read_text()
+    assert read_yaml(checkout / "params.yaml")["recipe"] == name
+    comments = [line for line in (ROOT / "recipes" / "_base.yaml").read_text().splitlines() if line.lstrip()[:1] == "#"]
+    assert all(line in text for line in comments)
+
+
+def test_laying_another_recipe_and_the_first_again_gives_the_same_bytes(checkout: Path) -> None:
+    before = (checkout / "params.yaml").read_bytes()
+    lay(checkout, "generic", "embedded", force=False)
+    lay(checkout, "persona", "embedded", force=False)
+    assert (checkout / "params.yaml").read_bytes() == before
+
+
+def test_uncommitted_edits_are_named_and_kept_unless_forced(checkout: Path) -> None:
+    path = checkout / "params.yaml"
+    path.write_text(path.read_text().replace("lr: 0.003", "lr: 1e-05"))
+    edited = path.read_bytes()
+    assert edits(checkout) == ["train.lr"]
+    with pytest.raises(ParleyError, match=r"train\.lr.*FORCE=1"):
+        lay(checkout, "generic", "embedded", force=False)
+    assert path.read_bytes() == edited
+    lay(checkout, "generic", "embedded", force=True)
+    assert read_yaml(path)["recipe"] == "generic"
+
+
+def test_a_recipe_of_ones_own_starts_from_another(checkout: Path) -> None:
+    (checkout / "recipes" / "mine.yaml").write_text("from: persona\ntrain:\n  lr: 0.001\n")
+    lay(checkout, "mine", "embedded", force=False)
+    laid = flatten(read_yaml(checkout / "params.yaml"))
+    parent = flatten(compose(ROOT, "persona", "embedded"))
+    assert laid["recipe"] == "mine" and laid["train.lr"] == 0.001
+    assert {key: value for key, value in laid.items() if parent[key] != value} == {"recipe": "mine", "train.lr": 0.001}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("train:\n  lrr: 1\n", r"train\.lrr: unknown key; did you mean 'lr'"),
+        ("trains:\n  lr: 1\n", r"trains: unknown key; did you mean 'train'"),
+        ("from: persno\n", r"'persno' is not in recipes/; did you mean 'persona'"),
+        ("train:\n  lr: fast\n", r"train\.lr: found 'fast'"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_and_params_stay(checkout: Path, content: str, message: str) -> None:
+    (checkout / "recipes" / "mine.yaml").write_text(content)
+    before = (checkout / "params.yaml").read_bytes()
+    with pytest.raises(ParleyError, match=message):
+        lay(checkout, "mine", "embedded", force=False)
+    assert (checkout / "params.yaml").read_bytes() == before
+
+
+def test_an_unknown_recipe_names_the_near_one(checkout: Path) -> None:
+    with pytest.raises(ParleyError, match="did you mean 'generic'"):
+        lay(checkout, "generik", "embedded", force=False)
