@@ -79,6 +79,40 @@ class Conversation:
     author: str = ""  # pseudonym of the person the assistant's turns come from; "" when unknown
 
 
+def message_row(message: Message) -> dict[str, Any]:
+    """The row of data/interim/messages.jsonl; `message_of` gives the message back."""
+    return {
+        "channel": message.channel,
+        "id": message.id,
+        "time": message.time,
+        "author": message.author,
+        "names": list(message.names),
+        "text": message.text,
+        "source": message.source,
+        "reply_to": message.reply_to,
+        "bot": message.bot,
+        "kind": message.kind,
+        "mentioned": {author: list(names) for author, names in message.mentioned.items()},
+    }
+
+
+def message_of(row: Mapping[str, Any]) -> Message:
+    """The message of a row that `message_row` wrote."""
+    return Message(
+        channel=row["channel"],
+        id=row["id"],
+        time=row["time"],
+        author=row["author"],
+        names=tuple(row["names"]),
+        text=row["text"],
+        source=row["source"],
+        reply_to=row["reply_to"],
+        bot=row["bot"],
+        kind=row["kind"],
+        mentioned={author: tuple(names) for author, names in row["mentioned"].items()},
+    )
+
+
 def to_sharegpt(conversation: Conversation) -> dict[str, Any]:
     """The ShareGPT row of a conversation; `from_sharegpt` gives the same conversation back."""
     return {
