@@ -1,0 +1,88 @@
+"""README, CONTRIBUTING and `make help` against what is there."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from parley.params import read_yaml
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def code_blocks(text: str, language: str) -> list[str]:
+    return [
+        body for name, body in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE) if name == language
+    ]
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_make_command_in_the_docs_exists(page: str) -> None:
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE))
+    assert named and named <= TARGETS
+
+
+def test_make_help_lists_every_target_with_its_line() -> None:
+    printed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    phony = re.search(r"\.PHONY: (.*)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert phony
+    for target in set(phony[1].split()) - {"lint", "exp-show"} | {"lint"}:
+        assert re.search(rf"^  make {target} +\S", printed, re.MULTILINE), target
+
+
+def test_the_readme_tree_names_each_folder_that_is_there() -> None:
+    tree = next(block for block in code_blocks(README, "") if "dvc.yaml" in block)
+    named = set(re.findall(r"^(\S+?)/? ", tree, re.MULTILINE))
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    folders = {line.split("/")[0] for line in tracked.splitlines() if "/" in line and line[0] != "."}
+    assert folders <= named
+    plugins = {path.name for path in (ROOT / "parley").iterdir() if path.is_dir() and path.name[0] != "_"}
+    assert plugins <= set(re.findall(r"^  (\S+)/ ", tree, re.MULTILINE))
+
+
+def edges() -> set[tuple[str, str]]:
+    """(stage, stage) of the graph, by outputs and deps; generate@base and generate@tuned are two."""
+    made, wanted = {}, []
+    for name, block in read_yaml(ROOT / "dvc.yaml")["stages"].items():
+        for key, item in block["foreach"].items() if "foreach" in block else [("", {})]:
+            stage, body = (f"{name}@{key}", block["do"]) if key else (name, block)
+            outs = [*body["outs"], *body.get("metrics", []), *body.get("plots", [])]
+            for out in outs:
+                path = next(iter(out)) if isinstance(out, dict) else out
+                made[path.replace("${key}", key)] = stage
+            for dep in body["deps"]:
+                wanted.append((stage, dep.replace("${item.model}", item.get("model", ""))))
+    return {(made[dep], stage) for stage, dep in wanted if dep in made}
+
+
+def test_the_drawn_graph_is_dvc_yaml() -> None:
+    drawn = set()
+    for line in code_blocks(README, "mermaid")[0].splitlines():
+        names = [name.strip() for name in line.split("-->")]
+        for sources, targets in zip(names, names[1:], strict=False):
+            drawn |= {(a.strip(), b.strip()) for a in sources.split("&") for b in targets.split("&")}
+    # The report reads every stage's metrics: drawn once, from the last two.
+    assert drawn == {(a, b) for a, b in edges() if b != "report"} | {("score", "report"), ("judge", "report")}
+
+
+def test_every_relative_link_leads_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), (page.name, target)
+
+
+def test_every_dependency_asked_for_has_its_reason() -> None:
+    asked = re.findall(r"^([a-z0-9._-]+)", (ROOT / "requirements" / "cpu.in").read_text(), re.MULTILINE)
+    reasons = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Dependencies")[1]
+    assert [name for name in asked if name not in reasons and not name.startswith(("pytest-", "types-"))] == []
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_every_dependency_is_locked_without_a_local_label(name: str) -> None:
+    lines = (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()
+    locked = [line for line in lines if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9._-]+==[^+]+", line) for line in locked)
+    assert "torch==2.13.0" in locked

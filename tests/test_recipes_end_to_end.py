@@ -1,0 +1,111 @@
+"""Each recipe from raw sample to report, by DVC, on a base model trained for a few steps only."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from parley.jsonl import rows_of
+from tools.recipe import compose, dump
+
+ROOT = Path(__file__).parent.parent
+QUICK = {
+    ("base", "steps"): 12,
+    ("base", "conversations"): 600,
+    ("train", "epochs"): 1,
+    ("validate", "max_cases"): 10,
+    ("generate", "max_new_tokens"): 8,
+}
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with this code and samples, in a path with spaces, with a DVC cache of its own."""
+    place = tmp_path_factory.mktemp("a fresh") / "clone of parley"
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    )
+    for name in files.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, place / name)
+    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
+        subprocess.run(["git", *command], cwd=place, check=True)
+    return place
+
+
+def lay(place: Path, recipe: str) -> None:
+    """The recipe's params, shortened so that the run takes seconds."""
+    yaml = YAML()
+    params = yaml.load(dump(compose(place, recipe, "embedded")))
+    for (section, key), value in QUICK.items():
+        params[section][key] = value
+    with (place / "params.yaml").open("w") as handle:
+        yaml.dump(params, handle)
+
+
+def dvc(place: Path, *arguments: str) -> str:
+    """What `dvc ...` printed; without judge keys, and without DVC_ROOT of a run around the tests."""
+    kept = {
+        key: value for key, value in os.environ.items() if key not in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "DVC_ROOT")
+    }
+    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=place,
+        env={**kept, "PATH": path, "DVC_NO_ANALYTICS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def stages_run(output: str) -> list[str]:
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+def test_every_recipe_reaches_its_report_and_switching_back_runs_nothing(checkout: Path) -> None:
+    recipes = sorted(path.stem for path in (ROOT / "recipes").glob("[a-z]*.yaml"))
+    first = {}
+    for recipe in recipes:
+        lay(checkout, recipe)
+        assert "report" in stages_run(dvc(checkout, "repro"))
+        first[recipe] = (checkout / "metrics" / "report.html").read_bytes()
+        assert json.loads((checkout / "metrics" / "judge.json").read_text())["status"] == "not_scored"
+        counts_add_up(checkout)
+    for recipe in recipes:
+        lay(checkout, recipe)
+        assert stages_run(dvc(checkout, "repro")) == []
+        assert (checkout / "metrics" / "report.html").read_bytes() == first[recipe]
+
+
+def counts_add_up(place: Path) -> None:
+    """Each arrow's out + dropped = in, and every dropped row has its place and reason."""
+    for name in ("ingest", "convert", "data", "encode"):
+        counts = json.loads((place / "metrics" / f"{name}.json").read_text())
+        assert counts["in"] == counts["out"] + sum(counts["dropped"].values()), name
+    for path in (place / "data" / "rejects").glob("*.jsonl"):
+        for _, row in rows_of(path):
+            assert row["code"] and row["reason"] and row["source"].rpartition(":")[2].isdigit()
+
+
+def test_a_learning_rate_reruns_only_what_depends_on_it(checkout: Path) -> None:
+    lay(checkout, "persona")
+    dvc(checkout, "repro")
+    subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "t"], cwd=checkout, check=True
+    )
+    ran = stages_run(dvc(checkout, "exp", "run", "-S", "train.lr=1e-5"))
+    assert sorted(ran) == ["generate@tuned", "judge", "merge", "report", "score", "train"]
+    lay(checkout, "persona")
+    assert stages_run(dvc(checkout, "repro")) == []
+    ran = stages_run(dvc(checkout, "exp", "run", "-S", "judge.threshold=0.7"))
+    assert sorted(ran) == ["judge", "report"]
