@@ -1,0 +1,106 @@
+"""score: every metric that needs no judge, for the tuned model and the base, with intervals.
+
+in    data/eval/{cases,tuned,base}.jsonl     out   metrics/scores.json, data/eval/scores.jsonl
+by    params `seed`, `score`                 run   python -m stages.score
+
+A row of data/eval/scores.jsonl; either side may be {"unscored": "reason"} instead:
+
+    {"schema": 1, "id": "c42-3#5", "group": "c42", "split": "test", "metric": "chrf",
+     "tuned": {"value": 31.5, "weight": 1.0}, "base": {"value": 8.25, "weight": 1.0}}
+"""
+
+import math
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import Field
+
+from parley.errors import ParleyError
+from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_of
+from parley.files import write_json
+from parley.jsonl import rows_into
+from parley.params import Section, read_section, read_value
+from parley.plugins import plugin
+from parley.stage import run
+from parley.statistics import Pair, compare
+
+SPLITS = ("val", "test")
+
+
+class Settings(Section):
+    """Section `score`."""
+
+    metrics: list[str] = Field(min_length=1)
+    resamples: int = Field(ge=200, le=20000)
+
+
+def main(root: Path) -> None:
+    """Scores every case with every metric, then compares the two models a split."""
+    params = read_section(root, "score", Settings)
+    seed = read_value(root, "seed", int)
+    metrics = {name: plugin("metrics", name, key="score.metrics") for name in params.metrics}
+    cases = list(cases_of(root / "data/eval/cases.jsonl"))
+    tuned = read_generations(root / "data/eval/tuned.jsonl", cases)
+    base = read_generations(root / "data/eval/base.jsonl", cases)
+
+    scores: dict[str, Any] = {split: {} for split in SPLITS}
+    with rows_into(root / "data/eval/scores.jsonl") as add:
+        for name, metric in metrics.items():
+            pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
+            for case in cases:
+                pair = Pair(
+                    case.context.group or case.context.id,
+                    scored(metric, case, tuned[case.id]),
+                    scored(metric, case, base[case.id]),
+                )
+                pairs[case.split].append(pair)
+                add(score_row(case, name, pair))
+            for split in SPLITS:
+                scores[split][name] = compare(
+                    pairs[split],
+                    unit=metric.UNIT,
+                    higher_is_better=metric.HIGHER_IS_BETTER,
+                    resamples=params.resamples,
+                    seed=seed,
+                    shown=getattr(metric, "shown", None),
+                    shown_unit=getattr(metric, "SHOWN_UNIT", ""),
+                )
+    write_json(root / "metrics/scores.json", {**scores, "recipe": {}})
+
+
+def read_generations(path: Path, cases: list[Case]) -> dict[str, Generation]:
+    """Case id -> generation; exactly one for each case, or the two files come from different runs."""
+    generations = generations_of(path)
+    wanted = {case.id for case in cases}
+    missing, strange = sorted(wanted - generations.keys()), sorted(generations.keys() - wanted)
+    if missing or strange:
+        first = f"none for {missing[0]!r}" if missing else f"one for {strange[0]!r}, which is no case"
+        raise ParleyError(
+            f"{path}: {len(missing)} of {len(cases)} cases have no generation and {len(strange)} generations "
+            f"no case (first: {first}): the file belongs to other cases; make it again with `dvc repro`"
+        )
+    return generations
+
+
+def scored(metric: ModuleType, case: Case, generation: Generation) -> Score | Unscored:
+    """The metric's score; a value that is no number is unscored, not passed on into a mean."""
+    found = metric.score(case, generation)
+    if isinstance(found, Score) and not math.isfinite(found.value):
+        return Unscored("score is not finite")
+    return found
+
+
+def score_row(case: Case, name: str, pair: Pair) -> dict[str, Any]:
+    """The row of data/eval/scores.jsonl, which later comparisons of experiments pair up."""
+    row: dict[str, Any] = {"id": case.id, "group": pair.group, "split": case.split, "metric": name}
+    for model, found in (("tuned", pair.tuned), ("base", pair.base)):
+        if isinstance(found, Score):
+            row[model] = {"value": found.value, "weight": found.weight}
+        else:
+            row[model] = {"unscored": found.reason}
+    return row
+
+
+if __name__ == "__main__":
+    run("score", main)
