@@ -1,0 +1,224 @@
+"""The embedded base model's tokenizer and weights, trained from nothing.
+
+Sizes, learning rates and their trials: docs/embedded.md. Same seed, steps, conversations and
+threads, same machine and versions: the same bytes.
+"""
+
+import math
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parley.conversation import Conversation, to_chat
+from parley.embedded.corpus import corpus, held_out
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+NAME = "parley-tiny"
+VOCABULARY = 2048
+CONTEXT = 2048  # positions; the corpus has conversations of up to about 1,000 tokens
+HELD_OUT = 300  # conversations that measure it
+STEP_TOKENS = 2048  # in one optimizer step, padding included
+END, PAD, START = "<|im_end|>", "<|pad|>", "<|im_start|>"
+MUON_LR, ADAM_LR = 0.02, 0.004
+
+Example = tuple[list[int], list[bool]]  # token ids; where the assistant speaks, end token included
+
+
+def build(folder: Path, template: str, *, seed: int, steps: int, conversations: int, threads: int) -> dict[str, Any]:
+    """Trains parley-tiny into `folder` (tokenizer, config, safetensors) and returns its figures."""
+    import torch
+
+    from parley.models import set_threads
+
+    set_threads(threads)
+    torch.manual_seed(seed)
+    rows = corpus(seed, conversations)
+    tokenizer = train_tokenizer(rows, template)
+    model = new_model(tokenizer)
+    precision = torch.bfloat16 if computes_bf16() else torch.float32
+    seen = train(model, encode(rows, tokenizer), seed=seed, steps=steps, precision=precision)
+    nats = held_out_nats(model, encode(held_out(seed, HELD_OUT), tokenizer))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)  # safetensors makes it unreadable to other users
+    return {
+        "parameters": model.num_parameters(),
+        "vocabulary": len(tokenizer),
+        "conversations": conversations,
+        "steps": steps,
+        "tokens_seen": seen,
+        "precision": str(precision).removeprefix("torch."),
+        "threads": threads,
+        "held_out_nats_per_token": round(nats, 4),
+        "held_out_perplexity": round(math.exp(nats), 4),
+    }
+
+
+def train_tokenizer(rows: Sequence[Conversation], template: str) -> "PreTrainedTokenizerFast":
+    """A byte-level BPE tokenizer of the rows' text: any string encodes, and decodes to itself."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    inner = Tokenizer(models.BPE())
+    # Single digits: a number can then be copied that the corpus never had.
+    inner.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[PAD, START, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    texts = (text for row in rows for text in (row.system, row.tools, *(turn.text for turn in row.turns)))
+    inner.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        eos_token=END,
+        pad_token=PAD,
+        additional_special_tokens=[START],
+        model_max_length=CONTEXT,
+        chat_template=template,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def new_model(tokenizer: "PreTrainedTokenizerFast") -> "LlamaForCausalLM":
+    """A small Llama with random weights: 1.7 million parameters."""
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    ids = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=3,
+        num_attention_heads=6,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        **ids,
+    )
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(do_sample=False, **ids)
+    return model
+
+
+def encode(rows: Sequence[Conversation], tokenizer: "PreTrainedTokenizerFast") -> list[Example]:
+    """The rows through the chat template."""
+    import json
+
+    examples = []
+    for row in rows:
+        encoded = tokenizer.apply_chat_template(
+            to_chat(row),
+            tools=json.loads(row.tools) if row.tools else None,
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+        )
+        examples.append((encoded["input_ids"], [bool(mask) for mask in encoded["assistant_masks"]]))
+    return examples
+
+
+def batches(examples: Sequence[Example], rng: random.Random) -> Iterator[list[Example]]:
+    """Batches of examples of like length, of about STEP_TOKENS tokens with padding; without end."""
+    while True:
+        order = sorted(examples, key=lambda example: (len(example[0]), rng.random()))
+        found: list[list[Example]] = [[]]
+        for example in order:
+            if found[-1] and (len(found[-1]) + 1) * len(example[0]) > STEP_TOKENS:
+                found.append([])
+            found[-1].append(example)
+        rng.shuffle(found)
+        yield from found
+
+
+def tensors(batch: Sequence[Example], pad: int) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Ids padded on the right, and labels: -100 on the padding. Causal attention never looks right: no mask."""
+    import torch
+
+    width = max(len(ids) for ids, _ in batch)
+    ids = torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in batch])
+    return ids, ids.masked_fill(ids == pad, -100)
+
+
+def train(
+    model: "LlamaForCausalLM", examples: Sequence[Example], *, seed: int, steps: int, precision: "torch.dtype"
+) -> int:
+    """Trains the model in place on every token but the padding; returns how many it saw.
+
+    Muon (https://kellerjordan.github.io/posts/muon) for the matrices, AdamW for embeddings and norms.
+    """
+    import torch
+    from tqdm import tqdm
+
+    inner = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    outer = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    optimizers = [
+        torch.optim.Muon(inner, lr=MUON_LR, weight_decay=0.1),
+        torch.optim.AdamW(outer, lr=ADAM_LR, betas=(0.9, 0.95), weight_decay=0.1),
+    ]
+    warmup = max(1, steps // 20)
+    schedules = [
+        torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min((step + 1) / warmup, (steps - step) / max(1, steps - warmup))
+        )
+        for optimizer in optimizers
+    ]
+    model.set_attn_implementation("eager")  # in training, on short rows, faster than the fused kernels
+    model.train()
+    source = batches(examples, random.Random(f"batches {seed}"))
+    seen = 0
+    progress = tqdm(range(steps), desc=NAME, unit="step", disable=not sys.stderr.isatty())
+    for step in progress:
+        ids, labels = tensors(next(source), model.config.pad_token_id)
+        with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
+            logits = model(input_ids=ids, use_cache=False).logits
+            loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad(set_to_none=True)
+        seen += int((labels != -100).sum())
+        if step % 10 == 9:
+            progress.set_postfix(loss=f"{loss.item():.3f}")
+        if progress.disable and (step + 1) % 100 == 0:
+            print(f"{NAME}: step {step + 1} of {steps}, loss {loss.item():.3f} nats/token", file=sys.stderr)
+    model.set_attn_implementation("sdpa")
+    return seen
+
+
+def held_out_nats(model: "LlamaForCausalLM", examples: Sequence[Example]) -> float:
+    """Mean negative log-probability of the assistant's tokens, in nats a token."""
+    import torch
+
+    model.eval()
+    total, count = 0.0, 0
+    order = sorted(examples, key=lambda example: len(example[0]))
+    with torch.inference_mode():
+        for start in range(0, len(order), 16):
+            batch = order[start : start + 16]
+            ids, labels = tensors(batch, model.config.pad_token_id)
+            width = ids.shape[1]
+            spoken = torch.tensor([mask + [False] * (width - len(mask)) for _, mask in batch])
+            labels = labels.masked_fill(~spoken, -100)
+            logits = model(input_ids=ids, use_cache=False).logits
+            total += torch.nn.functional.cross_entropy(
+                logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum"
+            ).item()
+            count += int((labels[:, 1:] != -100).sum())
+    return total / count
+
+
+def computes_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware: 1.7 times as fast as float32, else slower."""
+    import torch
+
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
