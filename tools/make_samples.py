@@ -6,9 +6,11 @@ Seeded: the same bytes every time. The words are in tools/samples/*.yaml.
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from parley.files import publish
+from tools.samples import generic
 from tools.samples.discord import Exporter
 from tools.samples.persona import Chat
 
@@ -19,23 +21,35 @@ _ORIGIN = (
 _LICENCE = "People, places and words are made up. Apache-2.0, as the rest of parley."
 
 
-def persona(folder: Path) -> None:
+def write_persona(folder: Path) -> None:
     """The chat of people.yaml and persona.yaml, as the files of a Discord export."""
     exporter = Exporter(Chat(SEED).posts())
     notes = [f"- `{exporter.name(file)}`: {file['note']}" for file in exporter.files]
     intro = "# Sample: a year in Wren's channels\n\nA Discord export in the shape of DiscordChatExporter's JSON."
+    _write(folder, exporter.documents() | {"README.md": "\n".join([intro, _ORIGIN, _LICENCE, "", *notes, ""])})
+
+
+def write_generic(folder: Path) -> None:
+    """The conversations of generic.yaml in three shapes, so that `ingest.format: auto` has something to tell apart."""
+    intro = (
+        "# Sample: questions to a plain assistant\n\nThe same kind of conversation as ShareGPT, OpenAI and Alpaca rows."
+    )
+    _write(folder, generic.documents(SEED) | {"README.md": "\n".join([intro, _ORIGIN, _LICENCE, ""])})
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
     with publish(folder) as made:
         made.mkdir()
-        for name, text in exporter.documents().items():
+        for name, text in texts.items():
             (made / name).write_text(text, encoding="utf-8")
-        (made / "README.md").write_text("\n".join([intro, _ORIGIN, _LICENCE, "", *notes, ""]), encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("data/samples"), help="folder to write into")
     out = parser.parse_args().out
-    persona(out / "persona")
+    write_persona(out / "persona")
+    write_generic(out / "generic")
 
 
 if __name__ == "__main__":

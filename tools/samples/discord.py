@@ -1,6 +1,6 @@
 """Posts to the JSON files that DiscordChatExporter writes, its awkward sides included.
 
-Shape: https://github.com/Tyrrrz/DiscordChatExporter (JsonMessageWriter.cs, 4f29fa6). Every name, id and word is made up.
+Shape: https://github.com/Tyrrrz/DiscordChatExporter (JsonMessageWriter.cs, 4f29fa6).
 """
 
 import json
@@ -39,7 +39,7 @@ class Exporter:
         window = ""
         if file.get("window"):
             window = f" (before {_date(file['until'])})" if file["from"] == 0 else f" (after {_date(file['from'])})"
-        part = f" [part {file['part']}]" if "part" in file else ""
+        part = f" [part {file['part']}]" if file.get("part", 1) > 1 else ""
         return f"{place} - {channel['name']} [{channel['id']}]{window}{part}.json"
 
     def _document(self, file: Mapping[str, Any]) -> str:

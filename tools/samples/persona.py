@@ -135,7 +135,7 @@ class Chat:
             self._exchange(scene, asker, topic, slots, phrasings(topic, late, self.rng), first=number == 0)
             follow_ups = topic.get("more", [])
             for more in self.rng.sample(follow_ups, k=min(len(follow_ups), self.rng.choice([0, 1, 1, 2]))):
-                self._exchange(scene, asker, topic | {"answer": more["answer"]}, slots, more["ask"], first=None)
+                self._exchange(scene, asker, {**topic, "answer": more["answer"]}, slots, more["ask"], first=None)
         if self.rng.random() < 0.25:
             thanks = self.tables["thanks"]
             self._exchange(scene, asker, thanks, {}, thanks["ask"], first=None)
@@ -157,7 +157,7 @@ class Chat:
         *,
         first: bool | None,
     ) -> None:
-        """A question in the asker's style and Wren's answer; first: whether it opens the session, None for a follow-up."""
+        """A question in the asker's style and Wren's answer. first: whether it opens the session; None: a follow-up."""
         question = self._styled(asker, expand(self.rng, self.rng.choice(phrasings), slots))
         bubbles = [question]
         if first and self.rng.random() < 0.4:
