@@ -1,0 +1,93 @@
+"""A judge's answers: what a client brings back, how it fails, and the store that keeps each one.
+
+The store is .judge/answers.sqlite beside params.yaml (in the DVC root, so that every experiment shares
+it). One row is one paid answer, as it came:
+
+    key (sha256) | attempt | client | model | finish | text | tokens_in | tokens_out | made (seconds since 1970)
+"""
+
+import hashlib
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+
+FORMAT = 1  # of the key: another number asks every question again
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a judge replied to one prompt, before anybody has parsed it."""
+
+    finish: str  # "stop", or why there is no whole answer: "blocked", "safety", "max_tokens", "http_400" …
+    text: str
+    tokens_in: int = 0
+    tokens_out: int = 0  # what the judge thought included
+
+
+class Fault(Exception):
+    """The call brought no answer. `kind` is "http_<status>", "network", "timeout" or "bad_body"."""
+
+    def __init__(self, kind: str, *, passing: bool, wait: float | None = None) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.passing = passing  # another try may succeed
+        self.wait = wait  # seconds that the server asks for before the next call
+
+
+# A client in parley/judges is a module with KEYS (environment variables that may hold its key, in order;
+# none for a client without one), HOST (its own endpoint) and connect(...) -> Ask.
+Ask = Callable[[str, type[BaseModel], int], Answer]  # (prompt, form of the reply, output tokens at most); raises Fault
+
+
+def answer_key(client: str, model: str, prompt: str, form: type[BaseModel]) -> str:
+    """What makes two questions the same question."""
+    parts = [FORMAT, client, model, prompt, form.model_json_schema()]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+class Store:
+    """Answers by key; safe to share between threads and between processes."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # a judge's words may quote the conversation
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=FULL")
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS answers (key TEXT, attempt INTEGER, client TEXT, model TEXT, finish TEXT,"
+            " text TEXT, tokens_in INTEGER, tokens_out INTEGER, made REAL, PRIMARY KEY (key, attempt))"
+        )
+
+    def read(self, key: str) -> list[Answer]:
+        """Every answer to this question, in the order they came."""
+        query = "SELECT finish, text, tokens_in, tokens_out FROM answers WHERE key = ? ORDER BY attempt"
+        with self._lock:
+            rows = self._database.execute(query, (key,)).fetchall()
+        return [Answer(*row) for row in rows]
+
+    def keep(self, key: str, attempt: int, client: str, model: str, answer: Answer) -> None:
+        """Commits one answer; when this returns it outlives the process."""
+        row = (
+            key,
+            attempt,
+            client,
+            model,
+            answer.finish,
+            answer.text,
+            answer.tokens_in,
+            answer.tokens_out,
+            time.time(),
+        )
+        with self._lock:
+            self._database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
