@@ -1,22 +1,30 @@
 """base: the base model, trained here or pinned, with the chat template that every later stage uses.
 
-in    nothing, or the folder or Hub id in model.name
+in    nothing; or the folder or the Hub id in model.name
 out   models/base (tokenizer, base.json; weights when embedded), metrics/base.json
 by    params `seed`, `model`, `base`
 run   python -m stages.base
 """
 
+import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from parley import embedded
+from parley import embedded, hub
+from parley.errors import ParleyError
 from parley.files import publish, write_json
 from parley.models import Base, Model, weight_sums, write_base
 from parley.params import Section, read_section, read_value
-from parley.plugins import plugin_file
+from parley.plugins import plugin_file, plugin_names
 from parley.stage import run
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+PADS = ["<|pad|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<|endoftext|>", "<unk>"]  # best first
 
 
 class Settings(Section):
@@ -33,7 +41,12 @@ def main(root: Path) -> None:
     seed = read_value(root, "seed", int)
     with publish(root / "models/base") as folder:
         folder.mkdir()
-        base, figures = make_embedded(folder, model, settings, seed)
+        if model.name == embedded.NAME:
+            base, figures = make_embedded(folder, model, settings, seed)
+        elif (root / model.name).expanduser().is_dir():
+            base, figures = take_local(folder, model, (root / model.name).expanduser().resolve())
+        else:
+            base, figures = take_hub(folder, model)
         write_base(folder, base)
     write_json(
         root / "metrics/base.json",
@@ -44,16 +57,145 @@ def main(root: Path) -> None:
 def make_embedded(folder: Path, model: Model, settings: Settings, seed: int) -> tuple[Base, dict[str, Any]]:
     """parley-tiny, trained into `folder`."""
     template = "chatml" if model.template == "auto" else model.template
-    text = plugin_file("templates", template, ".jinja", key="model.template").read_text(encoding="utf-8")
     figures = embedded.build(
         folder,
-        text,
+        read_template(template),
         seed=seed,
         steps=settings.steps,
         conversations=settings.conversations,
         threads=model.threads,
     )
     return Base(model.name, "embedded", "", "", template, weight_sums(folder)), figures
+
+
+def take_local(folder: Path, model: Model, source: Path) -> tuple[Base, dict[str, Any]]:
+    """The tokenizer of a model folder; its weights stay there, their sums are recorded."""
+    if (source / "adapter_config.json").is_file() and not (source / "config.json").is_file():
+        raise ParleyError(f"model.name: {source} holds an adapter; a base model is wanted: merge it, or name its base")
+    weights = weight_sums(source)
+    if not weights:
+        raise ParleyError(f"model.name: {source} holds no *.safetensors; a transformers model folder is wanted")
+    template, figures = take_tokenizer(folder, model, source)
+    return Base(model.name, "local", str(source), "", template, weights), figures
+
+
+def take_hub(folder: Path, model: Model) -> tuple[Base, dict[str, Any]]:
+    """The tokenizer of a Hub model at one commit; its weights come at train time, from that commit."""
+    if model.trust_remote_code and not re.fullmatch(r"[0-9a-f]{40}", model.revision):
+        raise ParleyError(
+            f"model.trust_remote_code is true and model.revision is {model.revision!r}; code may only run from "
+            "a full commit (40 hex digits) that you have read"
+        )
+    source = hub.snapshot(model.name, model.revision)
+    template, figures = take_tokenizer(folder, model, source)
+    return Base(model.name, "hub", model.name, source.name, template, {}), figures
+
+
+def take_tokenizer(folder: Path, model: Model, source: Path) -> tuple[str, dict[str, Any]]:
+    """Saves the tokenizer of `source` into `folder` with the effective template; its name, and figures."""
+    from transformers import AutoTokenizer
+
+    config = read_config(model, source)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise ParleyError(
+            f"model.name: the tokenizer of {model.name} does not load ({type(error).__name__}): a tokenizer.json is "
+            "wanted, and no code of its own"
+        ) from None
+    template = set_template(tokenizer, model.template)
+    text_config = config.get("text_config") or config
+    set_pad(tokenizer, text_config.get("vocab_size") or len(tokenizer))
+    context = text_config.get("max_position_embeddings") or tokenizer.model_max_length
+    tokenizer.model_max_length = min(tokenizer.model_max_length, context)
+    tokenizer.save_pretrained(folder)
+    return template, {
+        "architecture": (config.get("architectures") or [""])[0],
+        "vocabulary": len(tokenizer),
+        "context": tokenizer.model_max_length,
+        "pad_token": tokenizer.pad_token,
+        "end_token": tokenizer.eos_token,
+    }
+
+
+def read_config(model: Model, source: Path) -> dict[str, Any]:
+    """The model's config.json; refused when only code that comes with the model could run it."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    try:
+        config: dict[str, Any] = json.loads((source / "config.json").read_bytes())
+    except (FileNotFoundError, json.JSONDecodeError):
+        raise ParleyError(
+            f"model.name: {model.name} has no readable config.json: it is no transformers model"
+        ) from None
+    kind = config.get("model_type")
+    if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or model.trust_remote_code:
+        return config
+    if "auto_map" in config:
+        raise ParleyError(
+            f"model.name: {model.name} needs Python code that comes with it: read that code, then set "
+            "model.trust_remote_code: true and model.revision to the full commit that you read"
+        )
+    raise ParleyError(
+        f"model.name: {model.name} is a {kind!r}; a causal language model is wanted, such as llama or qwen2"
+    )
+
+
+def read_template(name: str) -> str:
+    """The text of parley/templates/<name>.jinja."""
+    return plugin_file("templates", name, ".jinja", key="model.template").read_text(encoding="utf-8")
+
+
+def set_template(tokenizer: "PreTrainedTokenizerBase", name: str) -> str:
+    """Gives the tokenizer its effective chat template; returns what base.json calls it.
+
+    auto: the tokenizer's own ("own"), or TRL's variant of it with generation markers ("trl:<family>").
+    """
+    if name != "auto":
+        text = read_template(name)
+        needed = re.match(r"\{#- tokens: (.*?) -#\}", text)
+        missing = [token for token in needed[1].split() if token not in tokenizer.get_vocab()] if needed else []
+        if missing:
+            raise ParleyError(
+                f"model.template: {name!r} needs {' '.join(missing)}, which the base model does not have: "
+                "take auto or another template"
+            )
+        tokenizer.chat_template = text
+        return name
+    own = tokenizer.chat_template
+    if isinstance(own, dict):  # named variants
+        tokenizer.chat_template = own = own.get("default")
+    if not own:
+        raise ParleyError(
+            "model.template: auto, but the base model has no chat template: name one of "
+            f"{', '.join(plugin_names('templates', '.jinja'))}"
+        )
+    return _training_variant(tokenizer)
+
+
+def _training_variant(tokenizer: "PreTrainedTokenizerBase") -> str:
+    import trl.chat_template_utils as templates
+    from jinja2 import TemplateError
+
+    if templates.has_generation_markers(tokenizer.chat_template):
+        return "own"
+    try:
+        text = templates.get_training_chat_template(tokenizer)
+    except (ValueError, TemplateError):
+        return "own"  # encode finds the assistant's turns by rendering turn after turn
+    tokenizer.chat_template = text
+    files = (Path(templates.__file__).parent / "chat_templates").glob("*_training.jinja")
+    return "trl:" + next(
+        file.stem.removesuffix("_training") for file in files if file.read_text(encoding="utf-8") == text
+    )
+
+
+def set_pad(tokenizer: "PreTrainedTokenizerBase", size: int) -> None:
+    """Gives the tokenizer a pad token among the `size` that the model has: nothing is resized."""
+    vocabulary = tokenizer.get_vocab()
+    if tokenizer.pad_token is None or tokenizer.pad_token_id >= size:
+        known = [token for token in PADS if vocabulary.get(token, size) < size and token != tokenizer.eos_token]
+        tokenizer.pad_token = known[0] if known else tokenizer.eos_token
 
 
 if __name__ == "__main__":
