@@ -1,0 +1,185 @@
+"""One channel's messages become sessions, bursts and, at last, conversations with one person as the assistant.
+
+20:01 Ana: hi          ┐ a burst: one author, minutes apart       user: hi\nare you there
+20:02 Ana: are you there ┘
+20:03 Ben: sure        a burst of the target                       assistant: sure
+21:30 Ana: …           after the session gap: the next session
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from parley.conversation import Message, Turn
+
+LONGEST = 24 * 3_600_000  # milliseconds after which only a reply joins a session: some channels never sleep
+REMEMBERED = 50_000  # messages of a channel whose text a late reply can still quote
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message in its session; `parent` is what it answers, if that is too old to be in the session."""
+
+    message: Message
+    parent: Message | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Messages of one author in one go."""
+
+    author: str
+    said: tuple[Said, ...]
+    answers: bool  # whether the author is the target
+    quoted: bool = False  # an older message, shown again for the answer that follows: counted where it stands
+
+    @property
+    def chars(self) -> int:
+        return sum(len(said.message.text) for said in self.said)
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    """A session that may still grow."""
+
+    said: list[Said] = field(default_factory=list)
+    last: int = 0  # milliseconds
+
+
+def sessions(messages: Iterable[Message], *, gap: int, reply: int) -> Iterator[list[Said]]:
+    """The sessions of one channel's messages (in time order), each as soon as nothing can join it any more.
+
+    gap: a message joins the running session after a silence of at most this. reply: a message that answers
+    one at most this much older joins that one's session; an older one becomes its `parent`. Milliseconds.
+    """
+    alive: OrderedDict[_Open, None] = OrderedDict()  # least recently active first
+    home: dict[str, _Open] = {}  # message id -> its session, while that is alive
+    recent: OrderedDict[str, Message] = OrderedDict()
+    running: _Open | None = None
+    for message in messages:
+        while alive and message.time - (oldest := next(iter(alive))).last > max(gap, reply):
+            yield _close(oldest, alive, home)
+        parent = recent.get(message.reply_to or "")
+        if parent and parent.id in home and message.time - parent.time <= reply:
+            session, parent = home[parent.id], None
+            if running is None or message.time - running.last > gap:
+                running = session
+        else:
+            if running is None or message.time - running.last > gap or message.time - _start(running) > LONGEST:
+                running = _Open()
+            session = running
+            if parent and home.get(parent.id) is session:
+                parent = None
+        session.said.append(Said(message, parent))
+        session.last = message.time
+        alive[session] = None
+        alive.move_to_end(session)
+        home[message.id] = session
+        recent[message.id] = message
+        if len(recent) > REMEMBERED:
+            recent.popitem(last=False)
+    while alive:
+        yield _close(next(iter(alive)), alive, home)
+
+
+def _start(session: _Open) -> int:
+    return session.said[0].message.time
+
+
+def _close(session: _Open, alive: OrderedDict[_Open, None], home: dict[str, _Open]) -> list[Said]:
+    del alive[session]
+    for said in session.said:
+        del home[said.message.id]
+    return session.said
+
+
+def bursts(session: Iterable[Said], *, target: str, merge_gap: int) -> list[Burst]:
+    """A session's messages, those of one author at most `merge_gap` milliseconds apart in one burst.
+
+    Before an answer to an older message of somebody else, that message stands again as a burst.
+    """
+    found: list[list[Said]] = []
+    for said in session:
+        before = found[-1][-1].message if found else None
+        close = before and before.author == said.message.author and said.message.time - before.time <= merge_gap
+        if close and not said.parent:
+            found[-1].append(said)
+        else:
+            found.append([said])
+    result = []
+    for group in found:
+        author, parent = group[0].message.author, group[0].parent
+        if parent and author == target:
+            group[0] = Said(group[0].message)  # an answer to learn has no quote in it
+            if parent.author != target:
+                result.append(Burst(parent.author, (Said(parent),), answers=False, quoted=True))
+        result.append(Burst(author, tuple(group), answers=author == target))
+    return result
+
+
+def windows(
+    session: Iterable[Burst], *, max_turns: int, min_reply: int, drop: Callable[[Burst, str], None]
+) -> Iterator[list[Burst]]:
+    """Stretches of a session, at most `max_turns` bursts each, that begin with a user and end with an answer.
+
+    An answer shorter than `min_reply` characters ends none. Each burst is in one window or goes to `drop`
+    with a reason: unprompted, too_far, short_answer, trailing.
+    """
+    window: deque[Burst] = deque()
+
+    def answered() -> list[Burst]:
+        """Takes what the window holds up to its last answer worth learning."""
+        ends = [place for place, burst in enumerate(window) if burst.answers and burst.chars >= min_reply]
+        return [window.popleft() for _ in range(ends[-1] + 1 if ends else 0)]
+
+    def trim(reason: str) -> None:
+        while window and window[0].answers:
+            drop(window.popleft(), reason)
+
+    for burst in session:
+        if burst.answers and window and window[-1].answers:  # silence lies between: not the same turn
+            if whole := answered():
+                yield whole
+            _drop_all(window, drop)
+        if burst.answers and not window:
+            drop(burst, "unprompted")
+            continue
+        if len(window) == max_turns:
+            if whole := answered():
+                yield whole
+            else:
+                drop(window.popleft(), "too_far")
+            trim("short_answer")
+        window.append(burst)
+    if whole := answered():
+        yield whole
+    _drop_all(window, drop)
+
+
+def _drop_all(window: deque[Burst], drop: Callable[[Burst, str], None]) -> None:
+    while window:
+        burst = window.popleft()
+        drop(burst, "short_answer" if burst.answers else "trailing")
+
+
+def turns(window: Iterable[Burst], *, redact: Callable[[str], str], name: Callable[[str], str]) -> tuple[Turn, ...]:
+    """The window's turns, redacted; with more than two speakers each user burst begins with `Name: `."""
+    shown = list(window)
+    many = len({burst.author for burst in shown}) > 2
+    found = []
+    for answers, group in groupby(shown, key=lambda burst: burst.answers):
+        texts = []
+        for burst in group:
+            text = "\n".join(_text(said, redact) for said in burst.said)
+            texts.append(f"{name(burst.author)}: {text}" if many and not answers else text)
+        found.append(Turn("assistant" if answers else "user", "\n".join(texts)))
+    return tuple(found)
+
+
+def _text(said: Said, redact: Callable[[str], str]) -> str:
+    text = redact(said.message.text.strip())
+    if said.parent is None:
+        return text
+    quote = "\n".join(f"> {line}" for line in redact(said.parent.text.strip()).splitlines())
+    return f"{quote}\n{text}"

@@ -1,0 +1,321 @@
+"""convert: messages → sessions → ShareGPT conversations; opt-out and redaction happen here.
+
+in    data/interim/{messages,conversations}.jsonl
+out   data/sharegpt/conversations.jsonl, data/rejects/convert.jsonl, metrics/convert.json
+by    params `convert`, `redact`, `transforms`      run   python -m stages.convert
+
+Everything before this stage is raw and private, everything after it is redacted. A message of the opt-out
+list is counted, but no reject row tells of it.
+"""
+
+import difflib
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, create_model
+
+from parley.conversation import Conversation, Message, ToolCall, Turn, from_sharegpt, message_of, to_sharegpt
+from parley.errors import ParleyError
+from parley.jsonl import rows_into, rows_of
+from parley.params import Section, read_section
+from parley.plugins import plugin, plugin_names
+from parley.redaction import Redact, Redactor
+from parley.sessions import Burst, bursts, sessions, turns, windows
+from parley.stage import run, write_counts
+
+MINUTE = 60_000  # milliseconds
+
+REASONS = {
+    "bot": "written by a bot",
+    "system": "written by the chat program",
+    "attachment": "an attachment without words",
+    "command": "a command to a bot",
+    "empty": "no text",
+    "opted_out": "on the opt-out list",
+    "no_answer": "the target says nothing in this session",
+    "unprompted": "the target speaks with nothing before it to answer",
+    "too_far": "more than convert.max_turns turns before an answer",
+    "short_answer": "an answer shorter than convert.min_reply_chars that no other follows",
+    "trailing": "nothing follows that the target answers",
+    "transform": "a transform dropped the conversation",
+}
+
+
+class Convert(Section):
+    """Section `convert`."""
+
+    target: str
+    exclude_authors: list[str]
+    session_gap_minutes: int = Field(ge=1, le=10_080)
+    merge_gap_minutes: int = Field(ge=0, le=1_440)
+    reply_hours: int = Field(ge=0, le=168)
+    max_turns: int = Field(ge=2, le=200)
+    min_reply_chars: int = Field(ge=1, le=100)
+    system_prompt: str
+    transforms: list[str]
+
+
+# Section `transforms`: one part for each file in parley/transforms, typed by its `Params`.
+_PARTS: dict[str, Any] = {
+    name: (plugin("transforms", name, key="transforms").Params, ...) for name in plugin_names("transforms")
+}
+Transforms = create_model("Transforms", __base__=Section, **_PARTS)
+
+Transform = Callable[[Conversation], list[Conversation]]
+Origin = tuple[str, str]  # source and id of a row that came in
+
+
+def main(root: Path) -> None:
+    params = read_section(root, "convert", Convert)
+    redact = read_section(root, "redact", Redact)
+    transforms = chosen(params.transforms, read_section(root, "transforms", Transforms))
+    messages = root / "data/interim/messages.jsonl"
+    people = meet(messages, set(params.exclude_authors))
+    check_target(params, people)
+    redactor = Redactor(redact, people.names, opted_out=params.exclude_authors)
+    with (
+        rows_into(root / "data/sharegpt/conversations.jsonl") as add,
+        rows_into(root / "data/rejects/convert.jsonl") as reject,
+    ):
+        out = Out(add, reject, redactor, transforms, params.system_prompt)
+        for _, rows in groupby(rows_of(messages), key=lambda row: row[1]["channel"]):
+            convert_channel((message_of(row) for _, row in rows), params, people, out)
+        for _, row in rows_of(root / "data/interim/conversations.jsonl"):
+            import_conversation(from_sharegpt(row), params, out)
+    if not out.conversations:
+        raise ParleyError(nothing_left(out))
+    write_counts(
+        root / "metrics/convert.json",
+        rows_in=out.rows_in,
+        rows_out=out.rows_out,
+        dropped=out.dropped,
+        conversations=out.conversations,
+        turns=out.turns,
+        sessions=out.sessions,
+        people=len(people.names),
+        redactions={kind: redactor.counts[kind] for kind in redactor.kinds},
+    )
+
+
+def chosen(names: list[str], sections: Section) -> list[Transform]:
+    """The transforms of `names`, each with its options from the section `transforms`."""
+    found: list[Transform] = []
+    for name in names:
+        module = plugin("transforms", name, key="convert.transforms")
+        found.append(partial(module.apply, **getattr(sections, name).model_dump()))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """What the first pass over the messages learns of those who wrote them."""
+
+    names: dict[str, dict[str, None]]  # author id -> every name shown, bots left out
+    messages: Counter[str]  # author id -> messages, bots left out
+    unquotable: set[str]  # lines that people of the opt-out list wrote
+
+
+def meet(path: Path, opted_out: set[str]) -> People:
+    """Who wrote the messages at `path`, and who is named in them."""
+    people = People(defaultdict(dict), Counter(), set())
+    bots = set()
+    for _, row in rows_of(path):
+        message = message_of(row)
+        for author, names in [(message.author, message.names), *message.mentioned.items()]:
+            people.names[author].update(dict.fromkeys(names))
+        if message.bot:
+            bots.add(message.author)
+        else:
+            people.messages[message.author] += 1
+        if message.author in opted_out:
+            people.unquotable.update(filter(None, map(_plain, message.text.splitlines())))
+    for author in bots:
+        del people.names[author]
+        del people.messages[author]
+    return people
+
+
+def _plain(line: str) -> str:
+    """A line as it is compared: without quote marks, case and spacing."""
+    return " ".join(line.lstrip("> \t").casefold().split())
+
+
+def check_target(params: Convert, people: People) -> None:
+    """Raises ParleyError, with the ids that could be meant, if there are messages and none is the target's."""
+    if not people.messages or (params.target in people.messages and params.target not in params.exclude_authors):
+        return
+    if params.target in params.exclude_authors:
+        raise ParleyError(
+            f"params.yaml: convert.target {params.target!r} is in convert.exclude_authors too: take it out of one"
+        )
+    near = difflib.get_close_matches(params.target, people.messages, n=3, cutoff=0.6)
+    # By count, then id: the same list in every run.
+    active = sorted(people.messages.items(), key=lambda item: (-item[1], item[0]))[:5]
+    raise ParleyError(
+        f"params.yaml: convert.target: no message by {params.target!r}; "
+        + (f"nearest: {', '.join(near)}; " if near else "")
+        + f"most active: {', '.join(f'{author} ({count} messages)' for author, count in active)}; "
+        "set convert.target to the author id whose voice is learnt"
+    )
+
+
+@dataclass(slots=True)
+class Out:
+    """Where conversations and rejects go, and the counts of both."""
+
+    add: Callable[[Mapping[str, Any]], None]
+    reject: Callable[[Mapping[str, Any]], None]
+    redactor: Redactor
+    transforms: list[Transform]
+    system_prompt: str
+    rows_in: int = 0
+    rows_out: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    sessions: int = 0
+    conversations: int = 0
+    turns: int = 0
+    ids: set[str] = field(default_factory=set)
+
+    def drop(self, origin: Origin, reason: str) -> None:
+        """Counts a row that goes no further; the reject row tells why, unless the author opted out."""
+        self.dropped[reason] += 1
+        if reason != "opted_out":
+            source, name = map(self.redactor.text, origin)
+            self.reject({"source": source, "id": name, "code": reason, "reason": REASONS.get(reason, reason)})
+
+    def keep(self, conversation: Conversation, origins: list[Origin]) -> None:
+        """Gives the conversation its system prompt, sends it through the transforms and writes what comes out."""
+        if not conversation.system:
+            prompt = self.system_prompt.replace("{name}", conversation.author or "the assistant")
+            conversation = replace(conversation, system=prompt)
+        made = [conversation]
+        for transform in self.transforms:
+            made = [result for one in made for result in transform(one)]
+        for one in made:
+            self.add(to_sharegpt(replace(one, id=self._unique(one.id))))
+            self.conversations += 1
+            self.turns += len(one.turns)
+        if made:
+            self.rows_out += len(origins)
+        for origin in origins if not made else []:
+            self.drop(origin, "transform")
+
+    def _unique(self, name: str) -> str:
+        """`name`, or `name~2` … when it is taken: every later stage finds a conversation by its id."""
+        found, count = name, 1
+        while found in self.ids:
+            count += 1
+            found = f"{name}~{count}"
+        self.ids.add(found)
+        return found
+
+
+def convert_channel(messages: Iterable[Message], params: Convert, people: People, out: Out) -> None:
+    """Turns one channel's messages (in time order) into conversations that the target answers in."""
+    speech = clean(messages, params, people, out)
+    spans = {"gap": params.session_gap_minutes * MINUTE, "reply": params.reply_hours * 60 * MINUTE}
+    for session in sessions(speech, **spans):
+        out.sessions += 1
+        parts = bursts(session, target=params.target, merge_gap=params.merge_gap_minutes * MINUTE)
+        group = _session_id(session[0].message)
+
+        def drop(burst: Burst, reason: str) -> None:
+            for origin in _origins([burst]):
+                out.drop(origin, reason)
+
+        if not any(burst.answers for burst in parts):
+            for burst in parts:
+                drop(burst, "no_answer")
+            continue
+        stretches = windows(parts, max_turns=params.max_turns, min_reply=params.min_reply_chars, drop=drop)
+        for number, window in enumerate(stretches, start=1):
+            first = window[0].said[0].message
+            conversation = Conversation(
+                id=f"{group}-{number}",
+                turns=turns(window, redact=out.redactor.text, name=out.redactor.name),
+                group=group,
+                time=first.time,
+                source=out.redactor.text(first.source),
+                author=out.redactor.name(params.target),
+            )
+            out.keep(conversation, _origins(window))
+
+
+def clean(messages: Iterable[Message], params: Convert, people: People, out: Out) -> Iterator[Message]:
+    """The messages that are people's speech; the others are dropped with their reason."""
+    opted_out = set(params.exclude_authors)
+    for message in messages:
+        out.rows_in += 1
+        if people.unquotable and ">" in message.text:
+            lines = message.text.splitlines()
+            kept = [line for line in lines if not (line.startswith(">") and _plain(line) in people.unquotable)]
+            message = replace(message, text="\n".join(kept))
+        if message.author in opted_out:
+            reason = "opted_out"
+        elif message.bot:
+            reason = "bot"
+        elif message.kind != "message":
+            reason = message.kind.partition(":")[0]
+        else:
+            reason = "" if message.text.strip() else "empty"
+        if reason:
+            out.drop((message.source, message.id), reason)
+        else:
+            yield message
+
+
+def _origins(window: Iterable[Burst]) -> list[Origin]:
+    return [(said.message.source, said.message.id) for burst in window if not burst.quoted for said in burst.said]
+
+
+def _session_id(first: Message) -> str:
+    """Stable while the session's first message is; hashed, since a private channel's id can be a person's."""
+    channel = hashlib.sha256(first.channel.encode()).hexdigest()[:6]
+    return f"{channel}-{hashlib.sha256(f'{first.channel} {first.id}'.encode()).hexdigest()[:12]}"
+
+
+def import_conversation(conversation: Conversation, params: Convert, out: Out) -> None:
+    """Redacts a finished conversation and keeps it, unless its author has opted out."""
+    out.rows_in += 1
+    origin = (conversation.source, conversation.id)
+    if conversation.author in params.exclude_authors:
+        out.drop(origin, "opted_out")
+        return
+    redact = out.redactor.text
+    made = replace(
+        conversation,
+        id=redact(conversation.id),
+        turns=tuple(_redacted(turn, out.redactor) for turn in conversation.turns),
+        system=redact(conversation.system),
+        tools=redact(conversation.tools),
+        group=redact(conversation.group),
+        source=redact(conversation.source),
+        author=out.redactor.name(conversation.author) if conversation.author else "",
+    )
+    out.keep(made, [origin])
+
+
+def _redacted(turn: Turn, redactor: Redactor) -> Turn:
+    calls = tuple(ToolCall(call.name, redactor.value(call.arguments)) for call in turn.calls)
+    return Turn(turn.role, redactor.text(turn.text), calls)
+
+
+def nothing_left(out: Out) -> str:
+    """The error when no conversation came out."""
+    if not out.rows_in:
+        return "data/interim holds no message and no conversation: look at metrics/ingest.json for what was dropped"
+    reasons = ", ".join(f"{count} {REASONS.get(reason, reason)}" for reason, count in out.dropped.most_common())
+    return (
+        f"no conversation left of {out.rows_in} rows ({reasons}): raise convert.session_gap_minutes, name a more "
+        "active convert.target, or look at data/rejects/convert.jsonl"
+    )
+
+
+if __name__ == "__main__":
+    run("convert", main)
