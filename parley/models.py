@@ -5,7 +5,10 @@ weights are: {"schema": 1, "name": "parley-tiny", "kind": "embedded", "source": 
 "template": "chatml", "weights": {"model.safetensors": "<sha256>"}}. Heavy imports sit inside functions.
 """
 
+import contextlib
+import errno
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -75,6 +78,17 @@ def set_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
+def quiet() -> None:
+    """Turns off the bars and notes of transformers and bitsandbytes; their errors stay."""
+    import logging
+
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
 def pick_device() -> "torch.device":
     """cuda when there is one, else cpu."""
     import torch
@@ -135,3 +149,23 @@ def load_model(
         device_map={"": pick_device()},
         **options,
     )
+
+
+@contextlib.contextmanager
+def saving(path: Path) -> Iterator[None]:
+    """Around saves by torch and safetensors, which name a full disk in ways of their own: makes that an OSError."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error).lower()
+        signs = (
+            "no space left",
+            "os error 28",
+            "quota exceeded",
+            "iostream error",
+            "unexpected pos",
+            "file write failed",
+        )
+        if not isinstance(error, OSError) and any(sign in text for sign in signs):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
