@@ -96,10 +96,17 @@ def pick_device() -> "torch.device":
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def _must_be_there(source: Path | str) -> None:
+    # transformers takes the name of a missing folder for a Hub id, and asks the network.
+    if isinstance(source, Path) and not source.is_dir():
+        raise ParleyError(f"{source} is not there: run `dvc repro`, which makes it")
+
+
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """The tokenizer of a local model folder, with its chat template."""
     from transformers import AutoTokenizer
 
+    _must_be_there(folder)
     return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
@@ -131,6 +138,7 @@ def load_model(
     """A causal language model from a local folder or the Hub: safetensors only, on the device."""
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
+    _must_be_there(source)
     options: dict[str, Any] = {}
     if quantization == "nf4":
         options["quantization_config"] = BitsAndBytesConfig(
