@@ -1,0 +1,61 @@
+"""Examples on disk: encoded conversations as Parquet, one row each, the same rows the same bytes.
+
+    id: "c42-3"   input_ids: [1, 88, 3, ...]   labels: [-100, -100, 3, ...]   (int32)
+
+The file's metadata say `schema: 1`; another number is refused.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from parley.errors import ParleyError
+from parley.files import SCHEMA, publish
+
+_GROUP = 4096  # rows that are in memory at once
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One encoded conversation. labels: input_ids where the assistant speaks, else -100; not shifted."""
+
+    id: str  # the conversation's
+    input_ids: list[int]
+    labels: list[int]
+
+
+def write_examples(path: Path, rows: Iterable[Example]) -> int:
+    """Publishes the rows, and returns how many they were."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    fields = [("id", pa.string()), ("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))]
+    schema = pa.schema(fields, metadata={"schema": str(SCHEMA)})
+    remaining, count = iter(rows), 0
+    with publish(path) as made, pq.ParquetWriter(made, schema, compression="zstd") as writer:
+        while group := list(islice(remaining, _GROUP)):
+            columns = {name: [getattr(row, name) for row in group] for name in schema.names}
+            writer.write_table(pa.table(columns, schema=schema))
+            count += len(group)
+    return count
+
+
+def read_examples(path: Path) -> Iterator[Example]:
+    """The examples of a file that `write_examples` made, in its order."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise ParleyError(f"{path} is not there: run `dvc repro`, which makes it") from None
+    except pa.ArrowInvalid:
+        raise ParleyError(f"{path} is not a Parquet file: remove it and run `dvc repro`") from None
+    with file:
+        found = (file.schema_arrow.metadata or {}).get(b"schema", b"none").decode()
+        if found != str(SCHEMA):
+            raise ParleyError(f"{path} has schema {found}; this parley reads {SCHEMA}: make it again with `dvc repro`")
+        for group in file.iter_batches(_GROUP):
+            for row in group.to_pylist():
+                yield Example(**row)

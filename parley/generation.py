@@ -1,0 +1,162 @@
+"""What a model does with test cases: greedy answers, and the log-probability it gives the reference.
+
+Rows go side by side in batches of like length, the longest first; that changes no row's result. torch is
+imported inside the functions.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from parley.chat import Template, encode, encode_prompts, neutralise, shorten
+from parley.evaluation import Case, Finish
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+UNLIMITED = 1 << 30  # context of a model whose config names none
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A test case as token ids."""
+
+    ids: list[int]  # up to where the assistant speaks
+    reference: list[int]  # the reference's, end token included
+    control_tokens: int  # that somebody typed, neutralised
+    cut: bool  # the context lost its beginning, or the reference its end, to fit the model
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model wrote."""
+
+    text: str  # without end token
+    finish: Finish
+    tokens: int  # end token included, padding not
+
+
+def context_length(model: "PreTrainedModel") -> int:
+    """Tokens that the model can see at once."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or UNLIMITED
+
+
+def prompt_of(template: Template, case: Case, *, max_new_tokens: int, context: int) -> Prompt:
+    """The case's ids; prompt and max_new_tokens, and prompt and reference, fit into `context` tokens.
+
+    A context that is too long loses its oldest turns, as in encode; where even the last exchange is too long, its
+    first tokens. A reference that needs more than half of the room is cut at its end.
+    """
+    turns = (*case.context.turns, case.reference)
+    whole, found = neutralise(template, replace(case.context, turns=turns))
+    (encoded,) = encode(template, [whole])
+    start, stop = encoded.answers[-1]
+    reference = encoded.ids[start:stop]
+    before = replace(whole, turns=whole.turns[:-1])
+    room = context - max(max_new_tokens, min(len(reference), context // 2))
+    (ids,) = encode_prompts(template, [before])
+    if len(ids) > room:
+        kept = shorten(before, lambda part: len(encode_prompts(template, [part])[0]) <= room)
+        (shorter,) = encode_prompts(template, [kept or before])
+        ids, reference = shorter[-room:], reference[: context - room]
+        return Prompt(ids, reference, found, cut=True)
+    return Prompt(ids, reference[: context - len(ids)], found, cut=len(ids) + len(reference) > context)
+
+
+def answers_to(
+    model: "PreTrainedModel",
+    template: Template,
+    prompts: Sequence[Prompt],
+    *,
+    max_new_tokens: int,
+    batch_size: int,
+    done: Callable[[int], object] = lambda rows: None,
+) -> list[Answer]:
+    """The model's greedy answers, in the prompts' order. `done` hears of every batch's rows.
+
+    Replaces the model's generation config: a Hub model's own may punish repetition or sample.
+    """
+    import torch
+    from transformers import GenerationConfig
+
+    stops = stop_ids(model, template)
+    model.generation_config = GenerationConfig(
+        do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=stops, pad_token_id=template.end_id
+    )
+    answers: dict[int, Answer] = {}
+    for rows in _batches([len(prompt.ids) for prompt in prompts], batch_size):
+        # On the left, so that every row's answer begins in the same column.
+        ids, mask = _padded([prompts[row].ids for row in rows], template.end_id, model.device, left=True)
+        with torch.no_grad():
+            written = model.generate(input_ids=ids, attention_mask=mask)[:, ids.shape[1] :].tolist()
+        for row, tokens in zip(rows, written, strict=True):
+            answers[row] = _answer(template, tokens, stops)
+        done(len(rows))
+    return [answers[row] for row in range(len(prompts))]
+
+
+def _answer(template: Template, tokens: list[int], stops: list[int]) -> Answer:
+    end = next((place for place, token in enumerate(tokens) if token in stops), None)
+    text = template.tokenizer.decode(tokens[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    if end is None:
+        return Answer(text, "length", len(tokens))
+    return Answer(text, "stop", end + 1)
+
+
+def stop_ids(model: "PreTrainedModel", template: Template) -> list[int]:
+    """Ids that end an answer: the template's end token, the tokenizer's, and those of the model's generation config."""
+    own = model.generation_config.eos_token_id if model.generation_config else None
+    found = {template.end_id, template.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])}
+    return sorted(token for token in found if token is not None)
+
+
+def reference_logprobs(
+    model: "PreTrainedModel",
+    prompts: Sequence[Prompt],
+    *,
+    batch_size: int,
+    done: Callable[[int], object] = lambda rows: None,
+) -> list[tuple[float, ...]]:
+    """For each prompt the log-probability in nats of each token of its reference, given all before it."""
+    import torch
+
+    found: dict[int, tuple[float, ...]] = {}
+    for rows in _batches([len(prompt.ids) + len(prompt.reference) for prompt in prompts], batch_size):
+        batch = [prompts[row] for row in rows]
+        ids, mask = _padded([one.ids + one.reference for one in batch], 0, model.device, left=False)
+        # Only the columns that predict a reference: all logits of a large vocabulary do not fit in memory.
+        first = min(len(one.ids) for one in batch) - 1
+        with torch.no_grad():
+            # use_cache=True or no mask would make transformers guess at packing.
+            output = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=ids.shape[1] - first)
+        for row, one, logits in zip(rows, batch, output.logits, strict=True):
+            start = len(one.ids) - 1 - first
+            scores = logits[start : start + len(one.reference)].float().log_softmax(-1)
+            wanted = torch.tensor(one.reference, device=scores.device)
+            found[row] = tuple(round(value, 6) for value in scores.gather(1, wanted[:, None])[:, 0].tolist())
+        done(len(rows))
+    return [found[row] for row in range(len(prompts))]
+
+
+def _batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Rows of like length together; the longest first, so that memory runs out at once or never."""
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def _padded(
+    rows: Sequence[list[int]], pad: int, device: "torch.device", *, left: bool
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Ids (rows, longest) and the mask that is 0 on the padding."""
+    import torch
+
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), pad)
+    mask = torch.zeros_like(ids)
+    for place, row in enumerate(rows):
+        span = slice(width - len(row), width) if left else slice(len(row))
+        ids[place, span] = torch.tensor(row)
+        mask[place, span] = 1
+    return ids.to(device), mask.to(device)

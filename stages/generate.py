@@ -1,0 +1,159 @@
+"""generate: every test case answered by one model, greedily, and its log-probabilities of the reference.
+
+in    data/eval/cases.jsonl; models/base (base) or models/merged (tuned)
+out   data/eval/base.jsonl or data/eval/tuned.jsonl
+by    params `generate`, `model`                        run   python -m stages.generate base|tuned
+
+Any other model on the same cases, a folder (an adapter's too) or a Hub id:
+python -m stages.generate --model PATH_OR_ID --out FILE
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from parley.chat import template_of
+from parley.errors import ParleyError
+from parley.evaluation import Generation, cases_of, generation_row
+from parley.generation import answers_to, context_length, prompt_of, reference_logprobs
+from parley.hub import snapshot
+from parley.jsonl import rows_into
+from parley.models import Model, load_base, load_model, load_tokenizer, pick_device, quiet, read_base, set_threads
+from parley.params import Section, read_section
+from parley.stage import add_timing, run
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+FOLDERS = {"base": "models/base", "tuned": "models/merged"}
+
+
+class Generate(Section):
+    """Section `generate` of params.yaml."""
+
+    max_new_tokens: int = Field(ge=1, le=4096)
+    batch_size: int = Field(ge=1, le=256)
+
+
+def main(root: Path, which: str) -> None:
+    answer(root, root / FOLDERS[which], root / f"data/eval/{which}.jsonl")
+
+
+def answer(root: Path, source: Path | str, out: Path) -> None:
+    """Writes to `out` what the model at `source` (a folder, or a Hub id) does with root's test cases."""
+    from tqdm import tqdm
+
+    params = read_section(root, "generate", Generate)
+    settings = read_section(root, "model", Model)
+    set_threads(settings.threads)
+    quiet()
+    model, tokenizer = load(root, source, settings)
+    template = template_of(tokenizer)
+    context = context_length(model)
+    if params.max_new_tokens >= context:
+        raise ParleyError(
+            f"params.yaml: generate.max_new_tokens: found {params.max_new_tokens}, but {source} sees only {context} "
+            "tokens at once, prompt included: lower it"
+        )
+    cases = list(cases_of(root / "data/eval/cases.jsonl"))
+    prompts = [prompt_of(template, case, max_new_tokens=params.max_new_tokens, context=context) for case in cases]
+
+    with tqdm(total=len(cases), unit="case", desc=f"{source}", disable=not sys.stderr.isatty()) as progress:
+        start = time.monotonic()
+        logprobs = reference_logprobs(model, prompts, batch_size=params.batch_size)
+        scored = time.monotonic()
+        answers = answers_to(
+            model,
+            template,
+            prompts,
+            max_new_tokens=params.max_new_tokens,
+            batch_size=params.batch_size,
+            done=progress.update,
+        )
+        seconds = time.monotonic() - scored
+    with rows_into(out) as add:
+        for case, found, nats in zip(cases, answers, logprobs, strict=True):
+            add(generation_row(Generation(case.id, found.text, found.finish, found.tokens, nats)))
+
+    new_tokens = sum(found.tokens for found in answers)
+    add_timing(
+        new_tokens_per_second=round(new_tokens / seconds, 1) if answers else 0.0,
+        reference_tokens_per_second=round(sum(map(len, logprobs)) / (scored - start), 1) if answers else 0.0,
+        device=str(model.device),
+        precision=str(model.dtype).removeprefix("torch."),
+    )
+    print(
+        f"generate: {source}: {len(cases)} cases, {new_tokens} new tokens, "
+        f"{sum(found.finish == 'length' for found in answers)} answers truncated, "
+        f"{sum(prompt.cut for prompt in prompts)} prompts cut to fit, "
+        f"{sum(prompt.control_tokens for prompt in prompts)} control tokens neutralised"
+    )
+
+
+def load(root: Path, source: Path | str, params: Model) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    """The model and its tokenizer; an adapter is folded into its base in memory."""
+    if isinstance(source, str):
+        model, tokenizer = _from_hub(source, params)
+    elif (source / "base.json").is_file():
+        model, tokenizer = load_base(source, params, dtype=_precision()), load_tokenizer(source)
+    elif (source / "adapter_config.json").is_file():
+        model, tokenizer = _with_adapter(root, source, params), load_tokenizer(source)
+    else:
+        model, tokenizer = load_model(source, params, dtype=_precision()), load_tokenizer(source)
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise ParleyError(
+            f"{source}: its tokenizer has {len(tokenizer)} tokens and the model {rows}: they do not match"
+        )
+    return model, tokenizer
+
+
+def _from_hub(name: str, params: Model) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    folder = snapshot(name, "")
+    # The folder's name is the commit: weights and tokenizer are then of one revision.
+    return load_model(name, params, dtype=_precision(), revision=folder.name), load_tokenizer(folder)
+
+
+def _with_adapter(root: Path, folder: Path, params: Model) -> "PreTrainedModel":
+    from peft import PeftModel
+
+    name = json.loads((folder / "adapter_config.json").read_bytes())["base_model_name_or_path"]
+    base = root / "models/base"
+    if (base / "base.json").is_file() and read_base(base).name == name:
+        model = load_base(base, params, dtype=_precision())
+    else:
+        model, _ = load(root, Path(name) if Path(name).is_dir() else name, params)
+    return PeftModel.from_pretrained(model, folder).merge_and_unload()
+
+
+def _precision() -> "torch.dtype":
+    """bf16 where CUDA computes it, else fp32."""
+    import torch
+
+    return torch.bfloat16 if pick_device().type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m stages.generate", description="Answers every test case.")
+    parser.add_argument("which", nargs="?", choices=sorted(FOLDERS), help="the pipeline's own model")
+    parser.add_argument("--model", help="another: a model folder, an adapter's folder, or a Hub id")
+    parser.add_argument("--out", type=Path, help="JSONL file for the other model's answers")
+    found = parser.parse_args()
+    if (found.which is None) == (found.model is None) or (found.model is None) != (found.out is None):
+        parser.error("name base or tuned, or give both --model and --out")
+    return found
+
+
+if __name__ == "__main__":
+    given = _arguments()
+    if given.which:
+        run(f"generate@{given.which}", lambda root: main(root, given.which))
+    else:
+        other = Path(given.model) if Path(given.model).is_dir() else given.model
+        run("generate", lambda root: answer(root, other, given.out))
