@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from tools.samples.persona import DAY, DAYS, START, Post
 from tools.samples.phrases import read_table
+from tools.samples.posts import DAY, DAYS, START, Post
 
 _GUILD = {"id": "300000000000000001", "name": "Saltmarsh", "iconUrl": "https://cdn.example/icons/saltmarsh.png"}
 _NO_GUILD = {"id": "0", "name": "Direct Messages", "iconUrl": "https://cdn.example/embed/avatars/0.png"}
@@ -65,36 +65,35 @@ class Exporter:
         return text
 
     def _message(self, post: Post, file: Mapping[str, Any]) -> dict[str, Any]:
-        more = dict(post.more)
-        for key in ("timestampEdited", "callEndedTimestamp"):
-            # An edit made after the export is not in it.
-            known = key in more and more[key] < START + file["exported"] * DAY
-            more[key] = _stamp(more[key], file) if known else None
-        mentioned = re.findall(r"<@(\w+)>", post.text)
+        # An edit made after the export is not in it.
+        edited = post.edited if post.edited and post.edited < START + file["exported"] * DAY else None
         message: dict[str, Any] = {
             "id": _snowflake(post),
             "type": post.kind,
             "timestamp": _stamp(post.time, file),
-            "timestampEdited": None,
-            "callEndedTimestamp": None,
+            "timestampEdited": edited and _stamp(edited, file),
+            "callEndedTimestamp": post.call_ended and _stamp(post.call_ended, file),
             "isPinned": False,
             "content": self._content(post.text, file),
             "author": self._user(post.author, file),
             "attachments": [],
-            "embeds": [],
+            "embeds": [_embed(url) for url in re.findall(r"https://[^\s,]+", post.text)],
             "stickers": [],
-            "reactions": [],
-            "mentions": [self._user(key, file) for key in mentioned],
+            "reactions": [self._thumbs_up(post.reactions, file)] if post.reactions else [],
+            "mentions": [self._user(key, file) for key in re.findall(r"<@(\w+)>", post.text)],
         }
-        message |= more
+        message |= post.more
         if post.reply_to:
-            place = self.channels[post.channel]
-            guild = None if post.channel == "dm" else _GUILD["id"]
-            reference = {"messageId": _snowflake(post.reply_to), "channelId": place["id"], "guildId": guild}
-            message["reference"] = reference
+            guild = "0" if post.channel == "dm" else _GUILD["id"]
+            channel = self.channels[post.channel]["id"]
+            message["reference"] = {"messageId": _snowflake(post.reply_to), "channelId": channel, "guildId": guild}
         if not file.get("raw"):
             message["inlineEmojis"] = _inline_emojis(post.text)
         return message
+
+    def _thumbs_up(self, keys: tuple[str, ...], file: Mapping[str, Any]) -> dict[str, Any]:
+        users = [{name: value for name, value in self._user(key, file).items() if name != "roles"} for key in keys]
+        return {"emoji": _emoji("", "👍", "thumbsup"), "count": len(users), "users": users}
 
     def _content(self, text: str, file: Mapping[str, Any]) -> str:
         if file.get("raw"):
@@ -146,9 +145,20 @@ def _offset(moment: datetime, zone: int | str) -> int:
 
 
 def _inline_emojis(text: str) -> list[dict[str, Any]]:
-    found = [("", char, code) for char, code in _EMOJI.items() if char in text]
-    found += [(_CUSTOM[name], name, name) for name in _CUSTOM if f":{name}:" in text]
-    return [
-        {"id": id, "name": name, "code": code, "isAnimated": False, "imageUrl": f"https://cdn.example/emoji/{code}.png"}
-        for id, name, code in found
-    ]
+    found = [_emoji("", char, code) for char, code in _EMOJI.items() if char in text]
+    return found + [_emoji(_CUSTOM[name], name, name) for name in _CUSTOM if f":{name}:" in text]
+
+
+def _emoji(id: str, name: str, code: str) -> dict[str, Any]:
+    return {"id": id, "name": name, "code": code, "isAnimated": False, "imageUrl": f"https://cdn.example/{code}.svg"}
+
+
+def _embed(url: str) -> dict[str, Any]:
+    parts: dict[str, Any] = {"images": [], "fields": [], "inlineEmojis": []}
+    return {
+        "title": "A page",
+        "url": url,
+        "timestamp": None,
+        "description": "What the page says about itself.",
+        **parts,
+    }
