@@ -12,7 +12,7 @@ A row of data/eval/base.jsonl and tuned.jsonl:
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,6 +61,12 @@ class Unscored:
     """No valid score; never counted as 0."""
 
     reason: str  # short and without text of a turn, such as "empty reference"
+
+
+def case_at(conversation: Conversation, place: int, split: Literal["val", "test"]) -> Case:
+    """The case that asks for the turn at `place`, given all the turns before it."""
+    context = replace(conversation, turns=conversation.turns[:place])
+    return Case(f"{conversation.id}#{place}", split, context, conversation.turns[place])
 
 
 def case_row(case: Case) -> dict[str, Any]:

@@ -1,0 +1,309 @@
+"""What a row must be before anybody learns from it: one small function a code, each finding with its turn.
+
+Rows are ShareGPT as `conversation.to_sharegpt` writes them. E codes reject a row, W codes keep it. The codes
+that need more than one row (W101 duplicate, W104 leak) are found by the stage, and E018 by encode.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+Row = Mapping[str, Any]
+
+ROLES = ("system", "human", "gpt", "function_call", "observation")
+# What each role may follow; the first turn (after a system turn) follows "".
+AFTER = {
+    "human": ("", "gpt"),
+    "gpt": ("human", "observation"),
+    "function_call": ("human", "observation"),
+    "observation": ("function_call", "observation"),
+}
+# Control tokens of the usual chat templates. Typed by people they are text, and encode keeps them so.
+CONTROL_TOKENS = re.compile(
+    r"<\|(?:im_start|im_end|im_sep|endoftext|begin_of_text|end_of_text|start_header_id|end_header_id|eot_id|eom_id"
+    r"|user|assistant|system|end)\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<bos>|<eos>"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A code and the sentence that explains it, without a word of a turn."""
+
+    code: str
+    reason: str
+
+
+def findings(row: Row) -> list[Finding]:
+    """Every finding about a row. The later checks need its shape, so a row that fails E002-E005 gets only that."""
+    shape = [Finding(code, reason) for code, check in SHAPE.items() for reason in check(row)]
+    return shape[:1] or [Finding(code, reason) for code, check in CHECKS.items() for reason in check(row)]
+
+
+def turns_are_a_list(row: Row) -> Iterator[str]:
+    """E002."""
+    turns = row.get("conversations")
+    if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
+        yield "'conversations' must be a non-empty list of objects"
+
+
+def turns_have_their_keys(row: Row) -> Iterator[str]:
+    """E003."""
+    for place, turn in _objects(row):
+        if not {"from", "value"} <= turn.keys():
+            yield f"turn {place}: missing 'from'/'value'"
+        elif {"role", "content"} & turn.keys():
+            yield f"turn {place}: both 'from'/'value' and 'role'/'content'"
+
+
+def roles_are_known(row: Row) -> Iterator[str]:
+    """E004."""
+    for place, turn in _objects(row):
+        if turn.get("from") not in ROLES:
+            # An unknown role could be somebody's name, so it is not repeated here.
+            yield f"turn {place}: unknown role; expected {', '.join(ROLES)}"
+
+
+def values_are_text(row: Row) -> Iterator[str]:
+    """E005."""
+    for place, turn in _objects(row):
+        if not isinstance(turn.get("value"), str):
+            yield f"turn {place}: value must be a string, got {type(turn.get('value')).__name__}"
+
+
+def _objects(row: Row) -> Iterator[tuple[int, dict[str, Any]]]:
+    turns = row.get("conversations")
+    return (
+        (place, turn) for place, turn in enumerate(turns if isinstance(turns, list) else []) if isinstance(turn, dict)
+    )
+
+
+def turns_say_something(row: Row) -> Iterator[str]:
+    """E006."""
+    for place, role, value in _turns(row):
+        if not value.strip():
+            yield f"turn {place}: empty {role} turn"
+
+
+def system_comes_first(row: Row) -> Iterator[str]:
+    """E007."""
+    for place, role, value in _turns(row):
+        if role == "system" and place > 0:
+            yield f"turn {place}: system must come first"
+        elif role == "system" and row.get("system") not in (None, "", value):
+            yield f"turn {place}: system turn and system column differ"
+
+
+def human_starts(row: Row) -> Iterator[str]:
+    """E008."""
+    roles = _speakers(row)
+    if not roles or roles[0][1] != "human":
+        yield f"must start with human, got {roles[0][1] if roles else 'system only'}"
+
+
+def gpt_ends(row: Row) -> Iterator[str]:
+    """E009."""
+    roles = _speakers(row)
+    if roles and roles[-1][1] != "gpt":
+        yield f"must end with gpt, got {roles[-1][1]}"
+
+
+def roles_alternate(row: Row) -> Iterator[str]:
+    """E010; the first turn is E008's."""
+    roles = _speakers(row)
+    for (_, before), (place, role) in pairwise(roles):
+        if before not in AFTER[role]:
+            yield f"turn {place}: {role!r} cannot follow {before!r}"
+
+
+def calls_are_json(row: Row) -> Iterator[str]:
+    """E011."""
+    for place, role, value in _turns(row):
+        if role == "function_call":
+            try:
+                calls_of(value)
+            except ValueError as error:
+                yield f"turn {place}: {error}"
+
+
+def tools_are_schemas(row: Row) -> Iterator[str]:
+    """E012."""
+    try:
+        tools_of(row)
+    except ValueError as error:
+        yield f"tools: {error}"
+
+
+def calls_fit_their_tools(row: Row) -> Iterator[str]:
+    """E013."""
+    try:
+        tools = tools_of(row)
+    except ValueError:
+        return  # E012
+    for place, calls in _calls(row) if tools else ():
+        for call in calls:
+            yield from (f"turn {place}: {problem}" for problem in _misfits(call, tools))
+
+
+def _misfits(call: Mapping[str, Any], tools: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What is wrong with a call; names that stand only in the call are text of a turn and stay unsaid."""
+    if call["name"] not in tools:
+        yield "calls a tool that is not declared"
+        return
+    schema = tools[call["name"]]
+    missing = [name for name in schema.get("required", []) if name not in call["arguments"]]
+    if missing:
+        yield f"tool {call['name']!r}: required arguments missing: {', '.join(missing)}"
+    unknown = set(call["arguments"]) - set(schema.get("properties", {}))
+    if unknown and schema.get("additionalProperties") is not True:
+        yield f"tool {call['name']!r}: {len(unknown)} arguments that it does not declare"
+
+
+def calls_are_observed(row: Row) -> Iterator[str]:
+    """E014: as many observations as calls, or one that holds the list of them."""
+    roles = _speakers(row)
+    for place, calls in _calls(row):
+        answers = 0
+        for later, role in roles:
+            if later > place and role == "observation":
+                answers += 1
+            elif later > place:
+                break
+        if answers not in (1, len(calls)):
+            yield f"turn {place}: {len(calls)} calls, {answers} observations"
+
+
+def calls_have_tools(row: Row) -> Iterator[str]:
+    """E015."""
+    if not row.get("tools") and any(role == "function_call" for _, role, _ in _turns(row)):
+        yield "function_call used but no tools declared"
+
+
+def tags_are_balanced(row: Row) -> Iterator[str]:
+    """E016; control tokens are only counted here, encode decides about them."""
+    for place, role, value in _turns(row):
+        for tag in ("think", "tool_call") if role in ("gpt", "function_call") else ():
+            opened, closed = value.count(f"<{tag}>"), value.count(f"</{tag}>")
+            if opened != closed:
+                yield f"turn {place}: {opened} <{tag}> but {closed} </{tag}>"
+
+
+_INVALID = re.compile("[\\x00\\ud800-\\udfff]")
+
+
+def characters_are_valid(row: Row) -> Iterator[str]:
+    """E017."""
+    for place, _, value in _turns(row):
+        if found := _INVALID.search(value):
+            yield f"turn {place}: invalid character U+{ord(found[0]):04X}"
+
+
+_PLACEHOLDER = re.compile(r"\{\{\s*\w{1,64}\s*\}\}")
+
+
+def placeholders_are_filled(row: Row) -> Iterator[str]:
+    """W105."""
+    for place, _, value in _turns(row):
+        if _PLACEHOLDER.search(value):
+            yield f"turn {place}: unfilled placeholder"
+    if _PLACEHOLDER.search(row.get("system") or ""):
+        yield "system: unfilled placeholder"
+
+
+def control_tokens(row: Row) -> Counter[str]:
+    """Control token -> how often somebody typed it."""
+    return Counter(token for _, _, value in _turns(row) for token in CONTROL_TOKENS.findall(value))
+
+
+Check = Callable[[Row], Iterator[str]]
+
+SHAPE: dict[str, Check] = {
+    "E002": turns_are_a_list,
+    "E003": turns_have_their_keys,
+    "E004": roles_are_known,
+    "E005": values_are_text,
+}
+CHECKS: dict[str, Check] = {
+    "E006": turns_say_something,
+    "E007": system_comes_first,
+    "E008": human_starts,
+    "E009": gpt_ends,
+    "E010": roles_alternate,
+    "E011": calls_are_json,
+    "E012": tools_are_schemas,
+    "E013": calls_fit_their_tools,
+    "E014": calls_are_observed,
+    "E015": calls_have_tools,
+    "E016": tags_are_balanced,
+    "E017": characters_are_valid,
+    "W105": placeholders_are_filled,
+}
+
+
+def _turns(row: Row) -> Iterator[tuple[int, str, str]]:
+    return ((place, turn["from"], turn["value"]) for place, turn in enumerate(row["conversations"]))
+
+
+def _speakers(row: Row) -> list[tuple[int, str]]:
+    """(place, role) of every turn but the system's."""
+    return [(place, role) for place, role, _ in _turns(row) if role != "system"]
+
+
+def calls_of(value: str) -> list[dict[str, Any]]:
+    """The calls in a function_call turn: the JSON in its last line, as `to_sharegpt` writes it.
+
+    Raises ValueError with what is wrong, without a word of the turn.
+    """
+    try:
+        found = json.loads(value.rpartition("\n")[2])
+    except ValueError as error:
+        raise ValueError(f"function_call is not valid JSON ({type(error).__name__})") from None
+    calls = found if isinstance(found, list) else [found]
+    if not calls or not all(isinstance(call, dict) for call in calls):
+        raise ValueError("function_call must be an object or a list of objects")
+    for call in calls:
+        if not isinstance(call.get("name"), str):
+            raise ValueError("function_call: missing 'name'")
+        if not isinstance(call.get("arguments"), dict):
+            raise ValueError("function_call: arguments must be an object")
+    return calls
+
+
+def _calls(row: Row) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """(place, calls) of every function_call turn that is sound."""
+    for place, role, value in _turns(row):
+        if role == "function_call":
+            try:
+                yield place, calls_of(value)
+            except ValueError:
+                continue  # E011
+
+
+def tools_of(row: Row) -> dict[str, dict[str, Any]]:
+    """Tool name -> JSON schema of its parameters, from the row's tools, bare or in OpenAI's {"type": "function"}.
+
+    Raises ValueError with what is wrong.
+    """
+    if not row.get("tools"):
+        return {}
+    try:
+        tools = json.loads(row["tools"])
+    except (ValueError, TypeError):
+        raise ValueError("not JSON") from None
+    if not isinstance(tools, list):
+        raise ValueError("must be a JSON list")
+    found: dict[str, dict[str, Any]] = {}
+    for number, entry in enumerate(tools):
+        tool = entry.get("function", entry) if isinstance(entry, dict) else None
+        if not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
+            raise ValueError(f"tool {number}: missing 'name'")
+        schema = tool.get("parameters") or {}
+        if not isinstance(schema, dict) or not isinstance(schema.get("properties", {}), dict):
+            raise ValueError(f"tool {number}: parameters must be a JSON schema")
+        if tool["name"] in found:
+            raise ValueError(f"tool {number}: declared twice")
+        found[tool["name"]] = schema
+    return found

@@ -1,0 +1,301 @@
+"""validate: every row checked, duplicates dropped, whole groups dealt to train, val and test; the test cases.
+
+in    data/sharegpt/conversations.jsonl
+out   data/splits/{train,val,test}.jsonl, data/eval/cases.jsonl, data/rejects/validate.jsonl, metrics/data.json
+by    params `validate`, `seed`      run   python -m stages.validate
+
+The file is read twice; in between, memory holds hashes and ids, never the conversations.
+"""
+
+import contextlib
+import hashlib
+import heapq
+import json
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from parley.checks import control_tokens, findings
+from parley.conversation import Conversation, Turn, from_sharegpt, to_sharegpt
+from parley.errors import ParleyError
+from parley.evaluation import Case, case_row
+from parley.jsonl import rows_into, rows_of
+from parley.params import Section, read_section, read_value
+from parley.plugins import plugin
+from parley.stage import run, write_counts
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+class Validate(Section):
+    """Section `validate`."""
+
+    max_reject_ratio: float = Field(ge=0, le=1)
+    strict: bool
+    split: Literal["time", "group"]
+    val_fraction: float = Field(gt=0, lt=0.5)
+    test_fraction: float = Field(gt=0, lt=0.5)
+    min_split: int = Field(ge=1)
+    cases: str
+    max_cases: int = Field(ge=1, le=10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A row that passed: what dealing it to a split needs."""
+
+    id: str
+    source: str
+    group: str
+    time: int | None
+    answers: tuple[int, ...]  # for each assistant turn, a hash of it and of every turn before it
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the checks count, and where rejects go."""
+
+    reject: Callable[[Mapping[str, Any]], None]
+    rows_in: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
+    control_tokens: Counter[str] = field(default_factory=Counter)
+
+    def drop(self, source: str, name: str | None, code: str, reason: str) -> None:
+        self.dropped[code] += 1
+        self.reject({"source": source, "id": name, "code": code, "reason": reason})
+
+
+def main(root: Path) -> None:
+    params = read_section(root, "validate", Validate)
+    seed = read_value(root, "seed", int)
+    make = plugin("cases", params.cases, key="validate.cases").make
+    path = root / "data/sharegpt/conversations.jsonl"
+    problem = None
+    with rows_into(root / "data/rejects/validate.jsonl") as reject:
+        tally = Tally(reject)
+        try:
+            kept = check(path, params, tally)
+            dealt, earlier = drop_leaks(kept, split_groups(kept.values(), params, seed), tally)
+            enough(dealt, params)
+        except ParleyError as error:
+            problem = error  # raised below, once the rejects that explain it are on disk
+    if problem:
+        raise problem
+    chosen = Cases(make, earlier, limit=params.max_cases, seed=seed)
+    write_splits(root, path, dealt, chosen)
+    with rows_into(root / "data/eval/cases.jsonl") as add:
+        for case in chosen.rows():
+            add(case_row(case))
+    write_counts(
+        root / "metrics/data.json",
+        rows_in=tally.rows_in,
+        rows_out=len(dealt),
+        dropped=tally.dropped,
+        warnings=dict(tally.warnings),
+        control_tokens=dict(tally.control_tokens),
+        splits={split: figures(split, kept, dealt, chosen) for split in SPLITS},
+    )
+
+
+def check(path: Path, params: Validate, tally: Tally) -> dict[int, Kept]:
+    """Line number -> what passed. Rejects what fails a check and what says the same as an earlier row.
+
+    Raises ParleyError when too much is rejected or nothing is left.
+    """
+    kept: dict[int, Kept] = {}
+    first_of: dict[bytes, str] = {}  # hash of a whole row -> id of the first that has it
+    for number, row in rows_of(path):
+        tally.rows_in += 1
+        source = row.get("source") or f"data/sharegpt/conversations.jsonl:{number}"
+        found = findings(row)
+        fatal = [finding for finding in found if params.strict or finding.code.startswith("E")]
+        if fatal:
+            tally.drop(source, row.get("id"), fatal[0].code, fatal[0].reason)
+            continue
+        conversation = conversation_of(row)
+        first = first_of.setdefault(_whole(conversation), conversation.id)
+        if first != conversation.id:
+            tally.drop(source, conversation.id, "W101", f"duplicate of {first}")
+            continue
+        tally.warnings.update({finding.code for finding in found})
+        tally.control_tokens.update(control_tokens(row))
+        group = conversation.group or conversation.id
+        kept[number] = Kept(conversation.id, source, group, conversation.time, tuple(answers(conversation)))
+    rejected = tally.dropped.total() - tally.dropped["W101"]
+    if rejected > params.max_reject_ratio * tally.rows_in:
+        codes = ", ".join(f"{code} {count}" for code, count in sorted(tally.dropped.items()) if code != "W101")
+        raise ParleyError(
+            f"{rejected} of {tally.rows_in} rows are rejected ({codes}), more than validate.max_reject_ratio "
+            f"{params.max_reject_ratio} allows: mend them as data/rejects/validate.jsonl says, or raise the ratio"
+        )
+    if not kept:
+        raise ParleyError(f"no conversation left of {tally.rows_in} rows: data/rejects/validate.jsonl says why")
+    return kept
+
+
+def conversation_of(row: Mapping[str, Any]) -> Conversation:
+    """The conversation of a sound row; a leading system turn becomes its system prompt."""
+    conversation = from_sharegpt(row)
+    first, *rest = conversation.turns
+    return replace(conversation, system=first.text, turns=tuple(rest)) if first.role == "system" else conversation
+
+
+def _whole(conversation: Conversation) -> bytes:
+    """The same for conversations that differ only in case, spacing or Unicode form: exact duplicates."""
+    parts = [_plain(conversation.system), conversation.tools, *map(_plain_turn, conversation.turns)]
+    return hashlib.sha256(repr(parts).encode()).digest()[:16]
+
+
+def answers(conversation: Conversation) -> Iterator[int]:
+    """For each assistant turn a hash of it and of every turn before it; the system prompt is left out."""
+    running = hashlib.sha256()
+    for turn in conversation.turns:
+        running.update(_plain_turn(turn).encode())
+        if turn.role == "assistant":
+            yield int.from_bytes(running.digest()[:8], "big")
+
+
+def _plain_turn(turn: Turn) -> str:
+    calls = [(call.name, json.dumps(call.arguments, sort_keys=True)) for call in turn.calls]
+    return repr((turn.role, _plain(turn.text), calls))
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def split_groups(kept: Iterable[Kept], params: Validate, seed: int) -> dict[str, Split]:
+    """Group -> split. time: the newest groups are the test, the next newest val; group: by seeded hash."""
+    starts: dict[str, int] = {}
+    for row in kept:
+        if params.split == "time" and row.time is None:
+            raise ParleyError(
+                f"{row.source}: no time, but validate.split is time: set validate.split to group for such a source"
+            )
+        time = row.time or 0
+        starts[row.group] = min(starts.get(row.group, time), time)
+    if params.split == "time":
+        order = sorted(starts, key=lambda group: (starts[group], group))
+    else:
+        order = sorted(starts, key=lambda group: _lot(seed, group))
+    test = _share(params.test_fraction, len(order))
+    train = len(order) - test - _share(params.val_fraction, len(order))
+    return {
+        group: "train" if place < train else "val" if place < len(order) - test else "test"
+        for place, group in enumerate(order)
+    }
+
+
+def _share(fraction: float, groups: int) -> int:
+    return max(1, int(fraction * groups + 0.5))
+
+
+def _lot(seed: int, name: str) -> bytes:
+    """Depends on the seed and the name only: neither on the order of the files nor on other names."""
+    return hashlib.sha256(f"{seed} {name}".encode()).digest()
+
+
+def drop_leaks(
+    kept: Mapping[int, Kept], split_of: Mapping[str, Split], tally: Tally
+) -> tuple[dict[int, Split], dict[Split, set[int]]]:
+    """Line number -> split, without what an earlier split has too; and for each split the answers of those before it.
+
+    A conversation leaks when it begins a conversation of an earlier split, or is the same.
+    """
+    dealt: dict[int, Split] = {}
+    earlier: dict[Split, set[int]] = {}
+    seen: set[int] = set()
+    for split in SPLITS:
+        earlier[split] = set(seen)
+        for number, row in kept.items():
+            if split_of[row.group] != split:
+                continue
+            if row.answers[-1] in earlier[split]:
+                tally.drop(row.source, row.id, "W104", "leak: the same text stands in an earlier split")
+                continue
+            dealt[number] = split
+            seen.update(row.answers)
+    return dealt, earlier
+
+
+def enough(dealt: Mapping[int, Split], params: Validate) -> None:
+    """Raises ParleyError when a split has fewer conversations than it needs."""
+    sizes = Counter(dealt.values())
+    short = [f"{split} gets {sizes[split]}" for split in SPLITS if sizes[split] < params.min_split]
+    if short:
+        smallest = min(params.val_fraction, params.test_fraction)
+        raise ParleyError(
+            f"too small to split: of {len(dealt)} conversations {', '.join(short)}, and validate.min_split asks for "
+            f"{params.min_split} each. About {math.ceil(params.min_split / smallest)} conversations would do: "
+            "add data, raise validate.val_fraction and validate.test_fraction, or lower validate.min_split"
+        )
+
+
+class Cases:
+    """The test cases of the held-out splits: of each split those with the smallest lots, in the file's order."""
+
+    def __init__(
+        self, make: Callable[..., list[Case]], earlier: Mapping[Split, set[int]], *, limit: int, seed: int
+    ) -> None:
+        self._make, self._earlier, self._limit, self._seed = make, earlier, limit, seed
+        self._heaps: dict[Split, list[tuple[int, int, Case]]] = {split: [] for split in SPLITS}
+        self._order = 0
+        self.leaked: Counter[str] = Counter()
+
+    def take(self, conversation: Conversation, split: Split) -> None:
+        """Draws for the conversation's cases; one that an earlier split answers word for word is left out."""
+        for case in self._make(conversation, split):
+            asked = replace(case.context, turns=(*case.context.turns, case.reference))
+            if list(answers(asked))[-1] in self._earlier[split]:
+                self.leaked[split] += 1
+                continue
+            self._order += 1
+            lot = -int.from_bytes(_lot(self._seed, case.id), "big")  # a heap's first is its smallest
+            heapq.heappush(self._heaps[split], (lot, self._order, case))
+            if len(self._heaps[split]) > self._limit:
+                heapq.heappop(self._heaps[split])
+
+    def rows(self, *splits: Split) -> list[Case]:
+        """The chosen cases of the splits (all by default), val before test."""
+        heaps = [sorted(self._heaps[split], key=lambda entry: entry[1]) for split in splits or SPLITS]
+        return [case for heap in heaps for _, _, case in heap]
+
+
+def write_splits(root: Path, path: Path, dealt: Mapping[int, Split], chosen: Cases) -> None:
+    """data/splits, each in the file's order; the held-out conversations draw for test cases."""
+    with contextlib.ExitStack() as stack:
+        add = {split: stack.enter_context(rows_into(root / f"data/splits/{split}.jsonl")) for split in SPLITS}
+        for number, row in rows_of(path):
+            if number not in dealt:
+                continue
+            conversation, split = conversation_of(row), dealt[number]
+            add[split](to_sharegpt(conversation))
+            if split != "train":
+                chosen.take(conversation, split)
+
+
+def figures(split: Split, kept: Mapping[int, Kept], dealt: Mapping[int, Split], chosen: Cases) -> dict[str, Any]:
+    """What metrics/data.json says of one split; times are milliseconds since 1970."""
+    rows = [kept[number] for number in dealt if dealt[number] == split]
+    times = [row.time for row in rows if row.time is not None]
+    return {
+        "conversations": len(rows),
+        "answers": sum(len(row.answers) for row in rows),
+        "groups": len({row.group for row in rows}),
+        "cases": len(chosen.rows(split)),
+        "leaked_cases": chosen.leaked[split],
+        "first_time": min(times, default=None),
+        "last_time": max(times, default=None),
+    }
+
+
+if __name__ == "__main__":
+    run("validate", main)
