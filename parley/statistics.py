@@ -133,15 +133,13 @@ def _estimate(mean: float, drawn: np.ndarray | None, groups: int) -> Estimate:
 
 
 def _wilson(rate: float, n: int) -> Estimate:
-    """Wilson's score interval: "none of 20" is no proof of never, yet every resample of it says 0.
+    """Ends of Wilson's score interval for a rate of 0 or 1.
 
-    n counts groups, which is careful: cases of one group may all be alike.
-    https://doi.org/10.1080/01621459.1927.10502953
+    "None of 20" is no proof of never, yet every resample of it says 0. n counts groups, which is
+    careful: cases of one group may all be alike. https://doi.org/10.1080/01621459.1927.10502953
     """
-    z = ndtri((1 + LEVEL) / 2)
-    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-    return {"low": _rounded(max(0.0, centre - half)), "high": _rounded(min(1.0, centre + half))}
+    edge = _rounded(n / (n + ndtri((1 + LEVEL) / 2) ** 2))
+    return {"low": edge, "high": 1.0} if rate else {"low": 0.0, "high": _rounded(1 - edge)}
 
 
 def _rounded(value: float) -> float:

@@ -1,0 +1,215 @@
+"""report: one page that says what was trained on what, whether it got better, by how much and how sure.
+
+in    metrics/*.json, metrics/train_log.csv, data/eval/*.jsonl   out   metrics/report.html, metrics/report.md
+by    the whole of params.yaml but `runtime`                     run   python -m stages.report
+
+report.html quotes conversations and is private; report.md holds figures only. Both are the same bytes for
+the same inputs: seconds and dates are in metrics/timing/.
+"""
+
+import ast
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from pydantic import Field
+
+from parley import curves, wording
+from parley.conversation import ToolCall, Turn
+from parley.errors import ParleyError
+from parley.evaluation import Case, Generation, cases_of, generations_of
+from parley.files import publish, read_json
+from parley.jsonl import rows_of
+from parley.params import Section, read_section, read_yaml
+from parley.plugins import plugin_file, plugin_names
+from parley.stage import run
+
+ARROWS = ("ingest", "convert", "validate", "encode")
+FEW_GROUPS = 20
+PERSONAL = ("convert.target", "convert.exclude_authors")  # ids of people: a page is passed on more easily than params
+
+
+class Settings(Section):
+    """Section `report`."""
+
+    samples: int = Field(ge=0, le=200)
+
+
+def main(root: Path) -> None:
+    """Reads every figure of the walk and lays them out twice: with samples, and without."""
+    params = read_section(root, "report", Settings)
+    facts = read_facts(root)
+    for name, answers in (("report.html", list(read_answers(root, params.samples))), ("report.md", [])):
+        text = page(name).render(**facts, answers=answers)
+        with publish(root / "metrics" / name) as made:
+            made.write_text(text, encoding="utf-8")
+
+
+def page(name: str) -> Any:
+    """The template parley/pages/<name>.jinja. Everything put into it is escaped: names and texts are data."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": wording.number, "interval": wording.interval, "cell": cell}
+    environment.filters |= {"arguments": arguments, "without": without}
+    environment.globals |= {"verdict": wording.verdict, "whisker": whisker, "about": about, "curves": curves}
+    return environment.from_string(plugin_file("pages", name, ".jinja", key="report").read_text(encoding="utf-8"))
+
+
+def read_facts(root: Path) -> dict[str, Any]:
+    """Everything the two pages show but the samples."""
+    metrics = root / "metrics"
+    values = {name: value for name, value in read_yaml(root / "params.yaml").items() if name != "runtime"}
+    scores = figures(metrics / "scores.json", "test", "val")
+    scores |= {split: wording.ordered(scores[split], values["score"]["metrics"]) for split in ("test", "val")}
+    judge = figures(metrics / "judge.json", "status", "metrics", "judge")
+    judge["metrics"] = wording.ordered(judge["metrics"], values["judge"]["metrics"])
+    train = figures(metrics / "train.json", "steps", "eval", "data")
+    facts = {
+        "headline": wording.headline(scores["test"]),
+        "base": figures(metrics / "base.json", "name", "kind", "revision", "template"),
+        "walk": [(name, walk_figures(metrics, name)) for name in ARROWS],
+        "train": train,
+        "charts": training_charts(metrics / "train_log.csv", train["eval"]),
+        "merge": figures(metrics / "merge.json"),
+        "scores": scores,
+        "judge": judge,
+        "params": [(key, "(not shown)" if key in PERSONAL and value else value) for key, value in flat(values)],
+        "recipe": values["recipe"],
+        "seed": values["seed"],
+        "flat": flat,
+    }
+    return {**facts, "limits": list(limits(facts))}
+
+
+def limits(facts: Mapping[str, Any]) -> Iterator[str]:
+    """What a reader of this run's figures should not take from them."""
+    test = facts["scores"]["test"]
+    groups = max((entry["groups"] for entry in test.values()), default=0)
+    if facts["base"]["kind"] == "embedded":
+        yield "The embedded base is a toy: no figure here carries over to a real base model."
+    if groups < FEW_GROUPS:
+        yield f"The test split has {groups} conversation groups: intervals are rough below {FEW_GROUPS}."
+    yield (
+        f"Each interval stands alone: of {len(test)} metrics without a true difference, "
+        f"{len(test) * 0.05:.1f} would be expected to exclude 0 by chance."
+    )
+    yield "Perplexity, chrF and ROUGE-L measure closeness to one answer; another answer can be as good."
+    yield "Each look at the test split wears it out: choose between experiments by the validation split."
+    if facts["judge"]["status"] != "scored":
+        yield "No judge has looked at the answers: nothing here says whether they make sense to a reader."
+
+
+def figures(path: Path, *required: str) -> dict[str, Any]:
+    """A metrics file; `required` keys must be there, others may come and go with the stages."""
+    found = read_json(path)
+    missing = [key for key in required if key not in found]
+    if missing:
+        raise ParleyError(f"{path} has no {', '.join(missing)}: it was not made by this parley; run `dvc repro`")
+    found.pop("schema")
+    return found
+
+
+def walk_figures(metrics: Path, name: str) -> dict[str, Any]:
+    """What one arrow of the walk took in, gave out and dropped, by reason, and its further figures."""
+    found = figures(metrics / f"{'data' if name == 'validate' else name}.json", "in", "out", "dropped")
+    known = {key: found.pop(key) for key in ("in", "out", "dropped")}
+    known["dropped"] = sorted(known["dropped"].items(), key=lambda item: (-item[1], item[0]))
+    return {**known, "more": list(flat(found))}
+
+
+def flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, value as one line) for every leaf of nested figures or params, in their order."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{above}{key}.")
+        elif isinstance(value, float):
+            yield f"{above}{key}", f"{value:.6g}"
+        else:
+            yield f"{above}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def training_charts(path: Path, evaluations: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Loss (training and held-out) and learning rate, by optimizer step."""
+    with path.open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    losses = {
+        "training": [(float(row["step"]), float(row["loss"])) for row in rows],
+        "validation": [(float(found["step"]), float(found["loss"])) for found in evaluations],
+    }
+    rates = {"learning rate": [(float(row["step"]), float(row["lr"])) for row in rows]}
+    return {"loss": curves.chart(losses), "rate": curves.chart(rates)}
+
+
+def read_answers(root: Path, samples: int) -> Iterator[dict[str, Any]]:
+    """Test cases with both models' answers and verdicts: evenly spaced over the file, not chosen by result."""
+    evaluated = root / "data/eval"
+    cases = [case for case in cases_of(evaluated / "cases.jsonl") if case.split == "test"]
+    shown = min(samples, len(cases))
+    models = {model: generations_of(evaluated / f"{model}.jsonl") for model in ("tuned", "base")}
+    verdicts: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for _, row in rows_of(evaluated / "verdicts.jsonl"):
+        verdicts.setdefault((row["id"], row["model"]), []).append(row)
+    for place in range(shown):
+        case = cases[place * len(cases) // shown]
+        sides = {model: (side(found, case, evaluated / f"{model}.jsonl")) for model, found in models.items()}
+        earlier, latest = last_turns(case)
+        yield {
+            "id": case.id,
+            "of": len(cases),
+            "earlier": earlier,
+            "latest": latest,
+            "reference": case.reference,
+            **sides,
+            "verdicts": {model: verdicts.get((case.id, model), []) for model in models},
+        }
+
+
+def side(generations: Mapping[str, Generation], case: Case, path: Path) -> Generation:
+    """One model's answer to a case."""
+    if case.id not in generations:
+        raise ParleyError(f"{path} has no generation for case {case.id!r}: run `dvc repro`, which makes it again")
+    return generations[case.id]
+
+
+def last_turns(case: Case) -> tuple[Sequence[Turn], Sequence[Turn]]:
+    """The context's turns before and since the assistant last spoke: what is answered comes last."""
+    turns = case.context.turns
+    start = max((index + 1 for index, turn in enumerate(turns[:-1]) if turn.role == "assistant"), default=0)
+    return turns[:start], turns[start:]
+
+
+def about(name: str) -> str:
+    """The sentence in which a metric's file says what it is; "" for a judged metric. The file is not run."""
+    if name not in plugin_names("metrics"):
+        return ""
+    source = plugin_file("metrics", name, ".py", key="score.metrics").read_text(encoding="utf-8")
+    first = (ast.get_docstring(ast.parse(source)) or "").split("\n\n")[0]
+    return " ".join(first.removeprefix(f"{name}:").split()).rstrip(".")
+
+
+def whisker(entry: Mapping[str, Any]) -> dict[str, float]:
+    """Where the difference and its interval lie on a scale of -50 to 50 with 0, no difference, in the middle."""
+    found = entry["difference"]
+    reach = max(abs(found["low"]), abs(found["high"]), abs(found["value"])) or 1
+    return {key: round(found[key] / reach * 50, 1) for key in ("low", "value", "high")}
+
+
+def arguments(call: ToolCall) -> str:
+    """A tool call's arguments as JSON."""
+    return json.dumps(call.arguments, ensure_ascii=False)
+
+
+def without(figures: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The figures but one."""
+    return {name: value for name, value in figures.items() if name != key}
+
+
+def cell(text: object) -> str:
+    """A value for a Markdown table: one line, no bar that would end the cell."""
+    return " ".join(str(text).replace("|", "¦").split())
+
+
+if __name__ == "__main__":
+    run("report", main)

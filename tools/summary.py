@@ -1,0 +1,74 @@
+"""The end of `make repro`: the scores in a table, and as the last line where the report is.
+
+run   python -m tools.summary
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from parley.errors import ParleyError
+from parley.files import read_json
+from parley.params import read_yaml
+from parley.wording import Entry, headline, interval, number, ordered, verdict
+
+# What stands in the column "better?", short enough for 80 columns, and its style.
+BETTER = {
+    "better": ("yes", "green"),
+    "worse": ("worse", "red"),
+    "different": ("differs", ""),
+    "no difference shown": ("not shown", ""),
+    "no interval": ("no interval", ""),
+    "not scored": ("not scored", "yellow"),
+}
+
+
+def main(root: Path, console: Console) -> None:
+    """Prints the scores of the test split, the judge's or why there are none, and the report's path."""
+    params = read_yaml(root / "params.yaml")
+    test = read_json(root / "metrics/scores.json")["test"]
+    judge = read_json(root / "metrics/judge.json")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("metric", no_wrap=True)
+    for name in ("tuned", "base", "difference", "95 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("better?", no_wrap=True)
+    table.add_column("n", justify="right", no_wrap=True)
+    shown = {**ordered(test, params["score"]["metrics"]), **ordered(judge["metrics"], params["judge"]["metrics"])}
+    for row in rows(shown):
+        table.add_row(*row)
+    console.print(table)
+    for name, entry in shown.items():
+        if "not_scored" in entry:
+            console.print(Text(f"{name}: not scored: {entry['not_scored']}"))
+    if judge["status"] != "scored":
+        console.print(Text(f"judge: not scored: {judge['reason']}"))
+    console.print(Text(headline(test).title, style="bold"))
+    console.print(Text((root / "metrics/report.html").as_posix()), soft_wrap=True)
+
+
+def rows(entries: Mapping[str, Entry]) -> Iterator[list[Text]]:
+    """The cells of each metric; a metric with a second unit has a second row."""
+    for name, entry in entries.items():
+        word, style = BETTER[verdict(entry)]
+        last = [Text(word, style=style), Text(number(entry["n"]))]
+        if "not_scored" in entry:
+            yield [Text(name), *[Text("–")] * 4, *last]
+            continue
+        means = [Text(number(entry[model]["value"])) for model in ("tuned", "base")]
+        gap = entry["difference"]
+        yield [Text(name), *means, Text(number(gap["value"])), Text(interval(gap)), *last]
+        if "shown" in entry:
+            shown = [Text(number(entry["shown"][model]["value"])) for model in ("tuned", "base")]
+            yield [Text(f"  as {entry['shown']['unit']}"), *shown, *[Text("")] * 4]
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(), Console())
+    except ParleyError as error:
+        sys.exit(f"summary: {error}")
