@@ -18,6 +18,13 @@ base:
 """
 
 
+@pytest.fixture(autouse=True)
+def no_real_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test pays a real judge, whatever the environment holds."""
+    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models/base folder that the base stage really made, with too few steps to be any good."""
