@@ -111,15 +111,21 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class GeminiServer(ThreadingHTTPServer):
-    """Takes the steps of `script` one by one, then `default` for ever; `latency` seconds before each."""
+    """Takes the steps of `script` one by one, then what `otherwise` says to a prompt; `latency` seconds before each."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, script: Iterable[Step] = (), *, default: Step | None = None, latency: float = 0.0) -> None:
+    def __init__(
+        self,
+        script: Iterable[Step] = (),
+        *,
+        otherwise: Callable[[str], Step] = lambda prompt: reply(),
+        latency: float = 0.0,
+    ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.script = list(script)
-        self.default = default or reply()
+        self.otherwise = otherwise
         self.latency = latency
         self.requests: list[dict[str, Any]] = []  # path, prompt, config, time
         self.under_way = 0
@@ -137,7 +143,7 @@ class GeminiServer(ThreadingHTTPServer):
             self.requests.append(request)
             self.under_way += 1
             self.peak = max(self.peak, self.under_way)
-            step = self.script.pop(0) if self.script else self.default
+            step = self.script.pop(0) if self.script else self.otherwise(prompt)
         time.sleep(self.latency)
         return step
 

@@ -17,17 +17,22 @@ from parley.answers import Answer, Ask, Fault
 KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 HOST = "https://generativelanguage.googleapis.com"
 
-_PASSING = {408, 409, 425, 429, 500, 502, 503, 504}
-
 
 def connect(*, key: str, model: str, endpoint: str, timeout: float) -> Ask:
     """A function that asks `model` at `endpoint` ("" for Google's own), waiting `timeout` seconds at most."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # its farewell, and api_core's about Python
         import google.generativeai as genai
+        from google.generativeai import client
+    from requests.adapters import HTTPAdapter
 
     genai.configure(api_key=key, transport="rest", client_options={"api_endpoint": endpoint or HOST})
     chat = genai.GenerativeModel(model)
+    session = client.get_default_generative_client().transport._session
+    session._refresh_status_codes = ()  # after a 401 it would ask twice more, with the same key
+    session.max_redirects = 0  # a redirect would carry key and conversation to another host
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=64))  # as many as judge.concurrency allows; 10 otherwise
     # Without "retry": None the package tries again for 600 s, whatever the timeout.
     options = {"timeout": timeout, "retry": None}
 
@@ -41,7 +46,7 @@ def connect(*, key: str, model: str, endpoint: str, timeout: float) -> Ask:
             return _answer(chat.generate_content(prompt, generation_config=config, request_options=options))
         except GoogleAPICallError as error:
             raise _fault(error) from None
-        except ParseError:
+        except (ParseError, UnicodeDecodeError, AttributeError):  # the last from errors of an unexpected shape
             raise Fault("bad_body", passing=True) from None
         except requests.Timeout:
             raise Fault("timeout", passing=True) from None
@@ -70,7 +75,7 @@ def _fault(error: Any) -> Fault:
         d.get("reason") == "API_KEY_INVALID" for d in error.details if isinstance(d, dict)
     )
     kind = "http_403" if wrong_key else f"http_{status}"
-    return Fault(kind, passing=status in _PASSING, wait=_wait(error))
+    return Fault(kind, passing=status in (408, 429) or status >= 500, wait=_wait(error))
 
 
 def _wait(error: Any) -> float | None:
@@ -85,7 +90,7 @@ def _wait(error: Any) -> float | None:
             return None
         return max(0.0, (due - datetime.datetime.now(datetime.UTC)).total_seconds())
     for detail in error.details:
-        delay = detail.get("retryDelay", "") if isinstance(detail, dict) else ""
+        delay = str(detail.get("retryDelay", "")) if isinstance(detail, dict) else ""
         if re.fullmatch(r"\d+(\.\d+)?s", delay):
             return float(delay[:-1])
     return None
