@@ -33,7 +33,7 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("plugin", "plugin_file", "plugin_names"):
-            names = [f"parley.{node.args[0].value}"]
+            names = [f"parley.{node.args[0].value}"] if isinstance(node.args[0], ast.Constant) else []
         for name in names:
             place = ROOT / name.replace(".", "/")
             if name.startswith(("parley.", "stages.")) and place.with_suffix(".py").is_file():
