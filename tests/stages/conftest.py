@@ -1,0 +1,26 @@
+"""A workspace that train and merge run in: a tiny base model and made-up examples."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workspace import made_up, set_params
+
+from parley.examples import write_examples
+
+
+@pytest.fixture(scope="module")
+def made_workspace(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function that makes a folder ready for train; its keywords are changes to params.yaml."""
+
+    def make(**changes: Any) -> Path:
+        root = tmp_path_factory.mktemp("walk")
+        shutil.copytree(tiny_base, root / "models/base")
+        write_examples(root / "data/encoded/train.parquet", made_up("train", 20, seed=1))
+        write_examples(root / "data/encoded/val.parquet", made_up("val", 5, seed=2))
+        set_params(root, **changes)
+        return root
+
+    return make
