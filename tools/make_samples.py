@@ -12,7 +12,7 @@ from pathlib import Path
 from parley.files import publish
 from tools.samples import generic
 from tools.samples.discord import Exporter
-from tools.samples.persona import Chat
+from tools.samples.persona import TARGET, Chat
 
 SEED = 20
 _ORIGIN = (
@@ -25,7 +25,8 @@ def write_persona(folder: Path) -> None:
     """The chat of people.yaml and persona.yaml, as the files of a Discord export."""
     exporter = Exporter(Chat(SEED).posts())
     notes = [f"- `{exporter.name(file)}`: {file['note']}" for file in exporter.files]
-    intro = "# Sample: a year in Wren's channels\n\nA Discord export in the shape of DiscordChatExporter's JSON."
+    intro = "# Sample: a year in Wren's channels\n\nA Discord export in the shape of DiscordChatExporter's JSON.\n"
+    intro += f"The person to learn is Wren, author id {TARGET}; the voice is described in tools/samples/voices.py."
     _write(folder, exporter.documents() | {"README.md": "\n".join([intro, _ORIGIN, _LICENCE, "", *notes, ""])})
 
 

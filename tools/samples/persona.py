@@ -53,10 +53,10 @@ class Chat:
 
     def _session(self, scene: Scene, asked: float) -> None:
         chance = self.rng.random()
-        if scene.channel == "dm":
-            self._ask_wren(scene, "priya") if chance < 0.95 else self._call(scene)
+        if scene.channel == "dm" and chance < 0.05:
+            self._call(scene)
         elif chance < asked:
-            self._ask_wren(scene, self._someone(scene))
+            self._ask_wren(scene, "priya" if scene.channel == "dm" else self._someone(scene))
         elif chance < asked + 0.06:
             self._wren_begins(scene)
         elif chance < asked + 0.1:
