@@ -63,7 +63,7 @@ class Chat:
             self._bot(scene)
         else:
             self._banter(scene)
-        if self.rng.random() < 0.08:
+        if self.rng.random() < 0.14:
             self._notice(scene)
 
     def _someone(self, scene: Scene, *without: str) -> str:
