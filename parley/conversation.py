@@ -46,6 +46,7 @@ class Message:
     bot: bool = False
     kind: str = "message"  # "message", or why it is no speech: "system:<type>", "attachment", "command" …
     mentioned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # author id -> names, of people named in it
+    exported: int = 0  # milliseconds since 1970 at which this copy was exported; of two copies the latest stays
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ def message_row(message: Message) -> dict[str, Any]:
         "bot": message.bot,
         "kind": message.kind,
         "mentioned": {author: list(names) for author, names in message.mentioned.items()},
+        "exported": message.exported,
     }
 
 
@@ -110,6 +112,7 @@ def message_of(row: Mapping[str, Any]) -> Message:
         bot=row["bot"],
         kind=row["kind"],
         mentioned={author: tuple(names) for author, names in row["mentioned"].items()},
+        exported=row["exported"],
     )
 
 
