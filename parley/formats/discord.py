@@ -1,0 +1,191 @@
+"""discord: one channel as DiscordChatExporter writes it with `--format Json`.
+
+https://github.com/Tyrrrz/DiscordChatExporter, DiscordChatExporter.Core/Exporting/JsonMessageWriter.cs (March 2026).
+Every field but `id` and `author.id` came or went at some time. A file as it comes:
+
+    {"guild": {"id": "1", "name": "Test"}, "channel": {"id": "9", "type": "GuildTextChat", "name": "general"},
+     "exportedAt": "2025-02-09T11:08:07.2155277+00:00", "messages": [
+      {"id": "1322667734953099307", "type": "Reply", "timestamp": "2024-12-28T20:49:21.991+00:00", "content": "hi",
+       "author": {"id": "4", "name": "ann", "nickname": "Ann", "isBot": false}, "attachments": [], "stickers": [],
+       "mentions": [{"id": "5", "name": "bob", "nickname": "Bob"}], "reference": {"messageId": "13226677349530"}}
+     ], "messageCount": 1}
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from parley.conversation import Message
+from parley.errors import ParleyError
+from parley.json_stream import DECODE_ERRORS, Batch, Fault, JsonArray, shape_of, why_undecoded
+from parley.reading import Notice, Rejected, pieces_of
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
+DISCORD_EPOCH = 1_420_070_400_000  # milliseconds; an id is the milliseconds since then, shifted by 22 bits
+SPEECH = ("Default", "Reply")  # every other type is written by Discord, in English
+SYSTEM = (
+    *("RecipientAdd", "RecipientRemove", "Call", "ChannelNameChange", "ChannelIconChange", "ChannelPinnedMessage"),
+    *("GuildMemberJoin", "ThreadCreated"),
+)
+COMMANDS = ("20", "23")  # answers to a slash command and to a context menu: the exporter has no name for them
+MIN_MESSAGES, MAX_EMPTY = 20, 0.9
+
+
+class _Thing(msgspec.Struct, gc=False):
+    """An attachment, sticker, embed or interaction: only that there is one matters."""
+
+
+class _User(msgspec.Struct, gc=False):
+    id: str
+    name: str | None = None
+    nickname: str | None = None
+    isBot: bool = False
+
+
+class _Reference(msgspec.Struct, gc=False):
+    messageId: str | None = None
+    type: str | None = None
+
+
+class _Forwarded(msgspec.Struct, gc=False):
+    content: str | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    """The fields that are used; decoding no others is what makes this fast."""
+
+    id: str
+    author: _User
+    type: str = "Default"
+    timestamp: str | None = None
+    content: str | None = None
+    attachments: list[_Thing] | None = None
+    stickers: list[_Thing] | None = None
+    embeds: list[_Thing] | None = None
+    mentions: list[_User] | None = None
+    reference: _Reference | None = None
+    forwardedMessage: _Forwarded | None = None
+    interaction: _Thing | None = None
+
+
+_LIST = msgspec.json.Decoder(list[_Message])
+_ONE = msgspec.json.Decoder(_Message)
+
+
+def recognises(head: bytes, name: str) -> bool:
+    """Whether guild and channel, with their ids, come before the messages."""
+    return {"guild.id", "channel.id", "messages"} <= shape_of(head)
+
+
+def read(path: Path, name: str) -> Iterator[Message | Rejected | Notice]:
+    """Every message, in the file's order. ParleyError when nearly all are empty: the bot was not allowed to read."""
+    array = JsonArray(pieces_of(path), key="messages", where=str(path))
+    channel = array.header.get("channel")
+    channel_id = channel.get("id") if isinstance(channel, dict) else None
+    if not isinstance(channel_id, str):
+        raise ParleyError(f"{path}: not a DiscordChatExporter file: no channel with an id before the messages")
+    exported = _milliseconds(array.header.get("exportedAt")) or 0
+    spoken = empty = 0
+    for part in array:
+        for line, found in _decoded(part):
+            source = f"{name}:{line}"
+            if not isinstance(found, _Message):
+                yield Rejected(source, "", *found)
+                continue
+            message = _message(found, channel_id, source, exported)
+            if isinstance(message, Message) and not message.bot and found.type in SPEECH:
+                spoken += 1
+                empty += message.kind == "empty" and not found.embeds
+            yield message
+    if spoken >= MIN_MESSAGES and empty > MAX_EMPTY * spoken:
+        raise ParleyError(
+            f"{path}: {empty} of {spoken} messages have no content: the bot that exported them lacked the "
+            "MESSAGE CONTENT intent. Turn it on in Discord's developer portal (Bot, Privileged Gateway Intents) "
+            "and export again"
+        )
+    if array.interrupted:
+        yield Notice(name, "the export was interrupted: every whole message was read; export again for the rest")
+
+
+def _decoded(part: Batch | Fault) -> Sequence[tuple[int, _Message | tuple[str, str]]]:
+    """(line, message or code and reason) of each element."""
+    if isinstance(part, Fault):
+        return [(part.line, (part.code, part.reason))]
+    try:
+        return list(zip(part.lines, _LIST.decode(part.data), strict=True))
+    except DECODE_ERRORS:
+        return [(line, _decoded_alone(element)) for line, element in part.elements()]
+
+
+def _decoded_alone(element: bytes) -> _Message | tuple[str, str]:
+    try:
+        return _ONE.decode(element)
+    except msgspec.ValidationError as error:
+        # msgspec names the place and the types, such as "Expected `str`, got `null` - at `$.author.id`".
+        return "E003" if "missing" in str(error) else "E005", str(error)
+    except DECODE_ERRORS:
+        return why_undecoded(element)
+
+
+def _message(found: _Message, channel: str, source: str, exported: int) -> Message | Rejected:
+    author, text = found.author, found.content or ""
+    time = _milliseconds(found.timestamp)
+    if time is None:
+        time = _snowflake_time(found.id)
+        if time is None:
+            return Rejected(source, found.id, "E003", "no timestamp with an offset from UTC, and the id holds none")
+    if "\0" in text:
+        return Rejected(source, found.id, "E017", "invalid character U+0000")
+    return Message(
+        channel,
+        found.id,
+        time,
+        author.id,
+        _names(author),
+        text,
+        source,
+        found.reference.messageId if found.reference else None,
+        author.isBot,
+        _kind(found, text),
+        {user.id: _names(user) for user in found.mentions} if found.mentions else {},
+        exported,
+    )
+
+
+def _names(user: _User) -> tuple[str, ...]:
+    name, nickname = user.name, user.nickname
+    if name and nickname and name != nickname:
+        return (name, nickname)
+    shown = name or nickname
+    return (shown,) if shown else ()
+
+
+def _kind(found: _Message, text: str) -> str:
+    """Why a message is no speech; a bot's answer to a command counts as a command."""
+    if found.interaction is not None or found.type in COMMANDS:
+        return "command"
+    if found.type not in SPEECH:
+        # Kinds end up in counts, so nothing but the exporter's own words and numbers may pass.
+        known = found.type in SYSTEM or (found.type.isdecimal() and found.type.isascii() and len(found.type) < 4)
+        return f"system:{found.type}" if known else "system:other"
+    if found.forwardedMessage or (found.reference and found.reference.type == "Forward"):
+        return "forward"
+    if text and not text.isspace():
+        return "message"
+    return "attachment" if found.attachments or found.stickers else "empty"
+
+
+def _milliseconds(stamp: object) -> int | None:
+    """Milliseconds since 1970 of an ISO 8601 time with any offset; None without an offset, or for something else."""
+    try:
+        return (datetime.fromisoformat(stamp) - EPOCH) // MILLISECOND  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _snowflake_time(id: str) -> int | None:
+    since = int(id) >> 22 if id.isascii() and id.isdigit() and len(id) <= 20 else 0
+    return since + DISCORD_EPOCH if since else None

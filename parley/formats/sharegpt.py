@@ -1,0 +1,28 @@
+"""sharegpt: rows of `conversations`, each turn from/value (or role/content), with `system` and `tools` beside them.
+
+The format of https://github.com/lm-sys/FastChat (docs/training.md) and, with tools, of
+https://github.com/hiyouga/LLaMA-Factory (data/README.md). A row as it comes:
+
+    {"id": "identity_0", "conversations": [{"from": "human", "value": "Who are you?"},
+     {"from": "gpt", "value": "I am Vicuna."}], "system": "Be brief.", "tools": "[]"}
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from parley.conversation import Conversation
+from parley.json_stream import shape_of
+from parley.reading import Notice, Rejected
+from parley.rows import read_rows
+from parley.turns import Row, conversation_of
+
+
+def recognises(head: bytes, name: str) -> bool:
+    """Whether the first record has turns, and no chosen and rejected answers: those are preferences."""
+    shape = shape_of(head)
+    return bool({"conversations", "conversation"} & shape) and not {"chosen", "rejected"} & shape
+
+
+def read(path: Path, name: str) -> Iterator[Conversation | Rejected | Notice]:
+    """Every row."""
+    return read_rows(path, name, Row, conversation_of)

@@ -1,0 +1,183 @@
+"""Messages in order, whatever their number: sorted runs on disk, joined where they don't overlap, else merged.
+
+    files ─write_runs→ runs, each ascending by (channel, id) ─join→ one file, without the copies that re-exports bring
+
+Exports are nearly in order, so a file is one run or a few, and joining is copying. A reversed export is many runs
+that don't overlap. Ids ascend with time in every chat program we read; where they don't, a second pass sorts by time.
+"""
+
+import heapq
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import count, islice, pairwise
+from operator import le, lt
+from pathlib import Path
+
+import msgspec
+
+from parley.conversation import Message
+from parley.files import SCHEMA
+
+BATCH = 8192  # messages held in memory to be sorted
+BATCH_TEXT = 1 << 22  # and their characters
+FAN_IN = 64  # runs merged at once
+
+Key = tuple[str, int, str] | tuple[str, int, int, str]
+KeyOf = Callable[[Message], Key]
+Drop = Callable[[Message, str], None]  # told the copy that is dropped, and the source of the one that stays
+
+_encode_lines = msgspec.json.Encoder(order="sorted").encode_lines
+_decode = msgspec.json.Decoder(Message).decode
+_START = b'\n{"schema":%d,' % SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A file of messages whose keys ascend strictly."""
+
+    path: Path
+    first: Key
+    last: Key
+    first_time: tuple[str, int]  # channel and time of the first message
+    last_time: tuple[str, int]
+    in_time: bool  # whether (channel, time) never falls
+    messages: int
+
+
+def by_id(message: Message) -> Key:
+    """Channel, then id as a number if it is one: the shorter of two numbers is the smaller."""
+    return (message.channel, len(message.id), message.id)
+
+
+def by_time(message: Message) -> Key:
+    """Channel, then time; messages of one millisecond by id."""
+    return (message.channel, message.time, len(message.id), message.id)
+
+
+def write_runs(messages: Iterable[Message], folder: Path, *, drop: Drop, key: KeyOf = by_id) -> list[Run]:
+    """The messages as runs, files in `folder`. Of messages with one key the copy exported last stays."""
+    writer = _Writer(folder, key)
+    batch: list[Message] = []
+    text = 0
+    for message in messages:
+        batch.append(message)
+        text += len(message.text)
+        if len(batch) == BATCH or text > BATCH_TEXT:
+            writer.write(_ascending(batch, key, drop))
+            batch, text = [], 0
+    writer.write(_ascending(batch, key, drop))
+    return writer.runs
+
+
+def join(runs: list[Run], target: Path, scratch: Path, *, drop: Drop) -> int:
+    """Writes the messages of all runs to `target` by channel, time and id, and uses the runs up; their number."""
+    whole = _joined(runs, target, scratch, drop, by_id)
+    if whole and not whole.in_time:
+        again = write_runs(_messages_of(target), scratch / "by_time", drop=drop, key=by_time)
+        whole = _joined(again, target, scratch, drop, by_time)
+    if not whole:
+        target.touch()
+    return whole.messages if whole else 0
+
+
+def _joined(runs: list[Run], target: Path, scratch: Path, drop: Drop, key: KeyOf) -> Run | None:
+    """All runs as the one run `target`; None when there are none."""
+    parts = [_merged(cluster, scratch / f"merged-{n}", drop, key) for n, cluster in enumerate(_clusters(runs))]
+    if not parts:
+        return None
+    first, last = parts[0], parts[-1]
+    in_time = all(part.in_time for part in parts) and all(a.last_time <= b.first_time for a, b in pairwise(parts))
+    with first.path.open("ab") as out:
+        for part in parts[1:]:
+            with part.path.open("rb") as file:
+                shutil.copyfileobj(file, out, 1 << 20)
+            part.path.unlink()
+    first.path.replace(target)
+    messages = sum(part.messages for part in parts)
+    return Run(target, first.first, last.last, first.first_time, last.last_time, in_time, messages)
+
+
+def _clusters(runs: list[Run]) -> Iterator[list[Run]]:
+    """The runs in order, those that overlap together."""
+    cluster: list[Run] = []
+    for run in sorted(runs, key=lambda run: (run.first, run.last, run.path)):
+        if cluster and run.first > max(other.last for other in cluster):
+            yield cluster
+            cluster = []
+        cluster.append(run)
+    if cluster:
+        yield cluster
+
+
+def _merged(runs: list[Run], folder: Path, drop: Drop, key: KeyOf) -> Run:
+    """Overlapping runs as one."""
+    for level in count():
+        if len(runs) == 1:
+            return runs[0]
+        some, rest = runs[:FAN_IN], runs[FAN_IN:]
+        writer = _Writer(folder / str(level), key)
+        messages = _unique(heapq.merge(*(_messages_of(run.path) for run in some), key=key), key, drop)
+        while batch := list(islice(messages, BATCH)):
+            writer.write(batch)
+        for run in some:
+            run.path.unlink()
+        runs = [*rest, *writer.runs]
+    raise AssertionError("unreachable")
+
+
+def _ascending(batch: list[Message], key: KeyOf, drop: Drop) -> list[Message]:
+    """The batch sorted, each key once."""
+    keys = [key(message) for message in batch]
+    if all(map(lt, keys, keys[1:])):
+        return batch
+    return list(_unique(sorted(batch, key=key), key, drop))
+
+
+def _unique(messages: Iterable[Message], key: KeyOf, drop: Drop) -> Iterator[Message]:
+    """Of neighbours with one key the copy that was exported last; among equals the one of the first source."""
+    kept = None
+    for message in messages:
+        if kept is None or key(message) != key(kept):
+            if kept is not None:
+                yield kept
+            kept = message
+            continue
+        better = (-message.exported, message.source) < (-kept.exported, kept.source)
+        kept, copy = (message, kept) if better else (kept, message)
+        drop(copy, kept.source)
+    if kept is not None:
+        yield kept
+
+
+def _messages_of(path: Path) -> Iterator[Message]:
+    with path.open("rb") as file:
+        for line in file:
+            yield _decode(line)
+
+
+class _Writer:
+    """Writes ascending batches to a run, and begins another run where the key falls."""
+
+    def __init__(self, folder: Path, key: KeyOf) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._key = key
+        self.runs: list[Run] = []
+
+    def write(self, batch: list[Message]) -> None:
+        if not batch:
+            return
+        first, last = self._key(batch[0]), self._key(batch[-1])
+        times = [(message.channel, message.time) for message in batch]
+        part = Run(Path(), first, last, times[0], times[-1], all(map(le, times, times[1:])), len(batch))
+        run = self.runs[-1] if self.runs and self.runs[-1].last < first else None
+        path = run.path if run else self._folder / f"{len(self.runs):06}.jsonl"
+        with path.open("ab") as file:
+            file.write((b"\n" + _encode_lines(batch)[:-1]).replace(b"\n{", _START)[1:] + b"\n")
+        if run:
+            in_time = run.in_time and part.in_time and run.last_time <= part.first_time
+            messages = run.messages + part.messages
+            self.runs[-1] = Run(path, run.first, last, run.first_time, part.last_time, in_time, messages)
+        else:
+            self.runs.append(replace(part, path=path))

@@ -1,0 +1,183 @@
+"""ingest: raw files of every format → messages and conversations, streamed.
+
+in    ingest.input                                   out   data/interim/{messages,conversations}.jsonl,
+by    params `ingest`                                      data/rejects/ingest.jsonl, metrics/ingest.json
+                                                     run   python -m stages.ingest
+
+Messages are grouped by channel and ordered by time; copies of one message from several exports become one.
+The order in which a folder lists its files changes no byte.
+"""
+
+import hashlib
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from parley.conversation import Conversation, Message, to_sharegpt
+from parley.errors import ParleyError
+from parley.files import publish
+from parley.json_stream import shape_of
+from parley.jsonl import rows_into
+from parley.params import Section, read_section
+from parley.plugins import plugin, plugin_names
+from parley.reading import Notice, Rejected, head_of
+from parley.sorting import Run, join, write_runs
+from parley.stage import run, write_counts
+
+Record = Message | Conversation | Rejected | Notice  # what a format's `read` gives
+Add = Callable[[Mapping[str, Any]], None]
+
+HOW = (
+    "Put an export there: of Discord by DiscordChatExporter with `--format Json`, or rows in ShareGPT, OpenAI or "
+    "Alpaca format (.json, .jsonl). Or set ingest.input to a folder of data/samples"
+)
+DUPLICATE = "duplicate message"
+NO_CHAT = ("*.md", "LICENSE*", "*.dvc")  # files that lie beside exports
+ASSETS = "_Files"  # end of the folder in which DiscordChatExporter puts pictures
+
+
+class Ingest(Section):
+    """Section `ingest`."""
+
+    input: str
+    format: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was seen: files by format, records, why some were dropped, warnings."""
+
+    seen: int = 0
+    conversations: int = 0
+    files: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    notices: Counter[str] = field(default_factory=Counter)
+    ids: set[bytes] = field(default_factory=set)  # of conversations, hashed
+
+
+def main(root: Path) -> None:
+    params = read_section(root, "ingest", Ingest)
+    files = [(path, name, format_of(path, name, params.format)) for path, name in files_of(root, params.input)]
+    tally = Tally(files=Counter(module.__name__.rpartition(".")[2] for _, _, module in files))
+    with publish(root / "data/interim") as out, rows_into(root / "data/rejects/ingest.jsonl") as reject:
+        out.mkdir()
+        scratch = out.parent / "runs"  # goes with the folder that `publish` works in
+
+        def drop_copy(copy: Message, kept: str) -> None:
+            tally.dropped[DUPLICATE] += 1
+            reject({"source": copy.source, "id": copy.id, "code": DUPLICATE, "reason": f"also at {kept}"})
+
+        runs: list[Run] = []
+        with rows_into(out / "conversations.jsonl") as add:
+            for number, (path, name, module) in enumerate(files):
+                messages = sorted_out(module.read(path, name), add, reject, tally)
+                runs += write_runs(messages, scratch / f"{number:06}", drop=drop_copy)
+        messages_out = join(runs, out / "messages.jsonl", scratch, drop=drop_copy)
+        if not messages_out and not tally.conversations:
+            raise ParleyError(f"{params.input}: no message and no conversation in {len(files)} files. {HOW}")
+    write_counts(
+        root / "metrics/ingest.json",
+        rows_in=tally.seen,
+        rows_out=messages_out + tally.conversations,
+        dropped=tally.dropped,
+        messages=messages_out,
+        conversations=tally.conversations,
+        files=dict(sorted(tally.files.items())),
+        warnings=dict(sorted(tally.notices.items())),
+    )
+
+
+def sorted_out(records: Iterable[Record], add: Add, reject: Add, tally: Tally) -> Iterator[Message]:
+    """The messages among the records; conversations, rejects and notices go where they belong."""
+    for record in records:
+        if isinstance(record, Message):
+            tally.seen += 1
+            yield record
+        elif isinstance(record, Conversation):
+            tally.seen += 1
+            tally.conversations += 1
+            add(to_sharegpt(with_unique_id(record, tally.ids)))
+        elif isinstance(record, Rejected):
+            tally.seen += 1
+            tally.dropped[record.code] += 1
+            reject(asdict(record))
+        else:
+            tally.notices[record.text] += 1
+            print(f"ingest: {record.source}: {record.text}", file=sys.stderr)
+
+
+def with_unique_id(conversation: Conversation, taken: set[bytes]) -> Conversation:
+    """The conversation, a number after its id if another one has that id. Takes about 60 bytes of memory a row."""
+    id, number = conversation.id, 1
+    while (digest := hashlib.blake2b(id.encode(), digest_size=8).digest()) in taken:
+        number += 1
+        id = f"{conversation.id}-{number}"
+    taken.add(digest)
+    return conversation if number == 1 else replace(conversation, id=id, group=id)
+
+
+def files_of(root: Path, chosen: str) -> list[tuple[Path, str]]:
+    """(path, name) of every file to read, sorted by name: its path below the chosen folder, or just its name."""
+    top = root / chosen
+    if top.is_file():
+        return [(top, top.name)]
+    if not top.is_dir():
+        raise ParleyError(f"{chosen}: no such file or folder (ingest.input). {HOW}")
+    found = []
+    for folder, folders, names in os.walk(top):
+        folders[:] = [name for name in folders if not name.startswith(".") and not name.endswith(ASSETS)]
+        for path in (Path(folder) / name for name in [*names, *folders]):
+            if path.is_symlink() and not leads_inside(path, top, root):
+                raise ParleyError(f"{path}: a link that leads out of {chosen}: copy what it names there instead")
+            if path.is_dir() or path.name.startswith(".") or any(path.match(pattern) for pattern in NO_CHAT):
+                continue
+            found.append((path, path.relative_to(top).as_posix()))
+    if not found:
+        raise ParleyError(f"{chosen}: no file to read. {HOW}")
+    return sorted(found, key=lambda file: file[1])
+
+
+def leads_inside(link: Path, top: Path, root: Path) -> bool:
+    """Whether a link stays in the folder or leads to DVC's cache, where DVC may link to what it tracks."""
+    target = link.resolve()
+    return any(target.is_relative_to(place.resolve()) for place in (top, root / ".dvc/cache"))
+
+
+def format_of(path: Path, name: str, chosen: str) -> ModuleType:
+    """The plug-in that reads the file: the chosen one, or under `auto` the only one that recognises it."""
+    if not path.is_file():
+        raise ParleyError(f"{path}: not a plain file")
+    head = head_of(path)
+    if not head.strip():
+        raise ParleyError(f"{path}: empty. Remove it, or export it again")
+    if head.startswith(b"version https://git-lfs.github.com/spec/"):
+        raise ParleyError(f"{path}: a Git-LFS pointer, not the file itself. Run `git lfs pull` where it comes from")
+    if chosen != "auto":
+        return plugin("formats", chosen, key="ingest.format")
+    names = plugin_names("formats")
+    modules = [plugin("formats", known, key="ingest.format") for known in names]
+    found = [module for module in modules if module.recognises(head, name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = " and ".join(module.__name__.rpartition(".")[2] for module in found)
+        raise ParleyError(f"{path}: could be {several}: set ingest.format to one of them")
+    raise ParleyError(f"{path}: {described(head)}. That is none of {', '.join(names)}: convert it, or move it away")
+
+
+def described(head: bytes) -> str:
+    """What a file that no format recognises looks like: the keys of its first record, never a value."""
+    keys = sorted(key for key in shape_of(head) if "." not in key)
+    if keys:
+        return f"its first record has the keys {', '.join(keys[:12])}"
+    start = head.lstrip()[:1]
+    return "a JSON list without records" if start == b"[" else "no JSON object" if start != b"{" else "an empty object"
+
+
+if __name__ == "__main__":
+    run("ingest", main)
