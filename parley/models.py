@@ -138,7 +138,6 @@ def load_model(
     """A causal language model from a local folder or the Hub: safetensors only, on the device."""
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    _must_be_there(source)
     options: dict[str, Any] = {}
     if quantization == "nf4":
         options["quantization_config"] = BitsAndBytesConfig(
@@ -147,16 +146,31 @@ def load_model(
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
         )
-    return AutoModelForCausalLM.from_pretrained(
-        source,
-        revision=revision,
-        dtype=dtype,
-        use_safetensors=True,
-        trust_remote_code=params.trust_remote_code,
-        local_files_only=isinstance(source, Path),
-        device_map={"": pick_device()},
-        **options,
-    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source,
+            revision=revision,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=params.trust_remote_code,
+            local_files_only=isinstance(source, Path),
+            device_map={"": pick_device()},
+            **options,
+        )
+    except OSError as error:
+        if error.errno is not None:  # the disk's
+            raise
+        raise ParleyError(
+            f"the weights of {source}{f' at {revision}' if revision else ''} cannot be had: not in the local cache "
+            "(HF_HOME), and the Hub unreachable or unwilling (HF_TOKEN), or no safetensors among them. "
+            "A local folder in model.name needs no network"
+        ) from None
+    for module in model.modules():
+        # On a CPU, bitsandbytes repacks 4-bit weights at the first evaluation; training then goes on without
+        # the gradients through them, and says so in a warning only.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
 
 
 @contextlib.contextmanager
