@@ -27,7 +27,13 @@ from parley.params import Section, read_section, read_yaml
 from parley.plugins import plugin_file, plugin_names
 from parley.stage import run
 
-ARROWS = ("ingest", "convert", "validate", "encode")
+# The arrows of the walk that count rows: their metrics file, and what a row is.
+ARROWS = {
+    "ingest": ("ingest.json", "records of the raw files"),
+    "convert": ("convert.json", "messages, or conversations that came finished"),
+    "validate": ("data.json", "conversations"),
+    "encode": ("encode.json", "conversations of train and val"),
+}
 FEW_GROUPS = 20
 PERSONAL = ("convert.target", "convert.exclude_authors")  # ids of people: a page is passed on more easily than params
 
@@ -75,7 +81,7 @@ def read_facts(root: Path) -> dict[str, Any]:
         "merge": figures(metrics / "merge.json"),
         "scores": scores,
         "judge": judge,
-        "params": [(key, "(not shown)" if key in PERSONAL and value else value) for key, value in flat(values)],
+        "params": [(key, shown_setting(key, value)) for key, value in flat(values)],
         "recipe": values["recipe"],
         "seed": values["seed"],
         "flat": flat,
@@ -113,10 +119,11 @@ def figures(path: Path, *required: str) -> dict[str, Any]:
 
 def walk_figures(metrics: Path, name: str) -> dict[str, Any]:
     """What one arrow of the walk took in, gave out and dropped, by reason, and its further figures."""
-    found = figures(metrics / f"{'data' if name == 'validate' else name}.json", "in", "out", "dropped")
+    file, rows = ARROWS[name]
+    found = figures(metrics / file, "in", "out", "dropped")
     known = {key: found.pop(key) for key in ("in", "out", "dropped")}
-    known["dropped"] = sorted(known["dropped"].items(), key=lambda item: (-item[1], item[0]))
-    return {**known, "more": list(flat(found))}
+    dropped = sorted(known["dropped"].items(), key=lambda item: (-item[1], item[0]))
+    return {**known, "dropped": dropped, "rows": rows, "file": f"metrics/{file}", "more": list(flat(found))}
 
 
 def flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
@@ -130,13 +137,18 @@ def flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]
             yield f"{above}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def training_charts(path: Path, evaluations: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+def shown_setting(key: str, value: str) -> str:
+    """The value, but not the ids of people."""
+    return "(set; not shown)" if key in PERSONAL and value not in ("", "[]") else value
+
+
+def training_charts(path: Path, evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Loss (training and held-out) and learning rate, by optimizer step."""
     with path.open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
     losses = {
         "training": [(float(row["step"]), float(row["loss"])) for row in rows],
-        "validation": [(float(found["step"]), float(found["loss"])) for found in evaluations],
+        "validation": [(float(e["step"]), float(e["loss"])) for e in evaluations if e["loss"] is not None],
     }
     rates = {"learning rate": [(float(row["step"]), float(row["lr"])) for row in rows]}
     return {"loss": curves.chart(losses), "rate": curves.chart(rates)}

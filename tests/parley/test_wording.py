@@ -1,0 +1,86 @@
+import math
+from typing import Any
+
+import pytest
+
+from parley.wording import headline, interval, number, ordered, verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0, "0"),
+        (0.0, "0"),
+        (7, "7"),
+        (12345, "12,345"),
+        (1677.7, "1,678"),
+        (999.6, "1,000"),
+        (999.4, "999"),
+        (2.2, "2.20"),
+        (-2.5, "−2.50"),
+        (0.0123, "0.0123"),
+        (0.00012345, "1.23e−04"),
+    ],
+)
+def test_numbers_have_three_digits_that_count(value: float, said: str) -> None:
+    assert number(value) == said
+
+
+def entry(low: float | None, high: float | None, higher_is_better: bool | None) -> dict[str, Any]:
+    return {"higher_is_better": higher_is_better, "difference": {"value": 0.0, "low": low, "high": high}}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "higher_is_better", "said"),
+    [
+        (0.1, 0.2, True, "better"),
+        (0.1, 0.2, False, "worse"),
+        (-0.2, -0.1, False, "better"),
+        (-0.2, -0.1, True, "worse"),
+        (-0.2, 0.1, True, "no difference shown"),
+        (0.0, 0.1, True, "no difference shown"),
+        (0.1, 0.2, None, "different"),
+        (None, None, True, "no interval"),
+    ],
+)
+def test_verdict_is_what_the_interval_allows(
+    low: float | None, high: float | None, higher_is_better: bool | None, said: str
+) -> None:
+    assert verdict(entry(low, high, higher_is_better)) == said
+
+
+def test_not_scored_is_no_verdict() -> None:
+    assert verdict({"not_scored": "no case"}) == "not scored"
+
+
+def test_interval_or_none() -> None:
+    assert interval({"low": -0.5, "high": 1500.0}) == "[−0.500, 1,500]"
+    assert interval({"low": None, "high": None}) == "no interval"
+
+
+def perplexity(low: float, value: float, high: float) -> dict[str, Any]:
+    shown = {"tuned": {"value": 10.0}, "base": {"value": 10 / math.exp(value)}}
+    gap = {"value": value, "low": low, "high": high}
+    return {"higher_is_better": False, "n": 50, "groups": 20, "shown": shown, "difference": gap}
+
+
+def test_headline_says_small_changes_in_percent_and_large_ones_in_times() -> None:
+    found = headline({"perplexity": perplexity(math.log(0.9), math.log(0.95), math.log(0.98))})
+    assert found.title == "Better than its base"
+    assert "5.00 % lower (95 % interval: 10.0 % lower to 2.00 % lower), on 50 test cases from 20" in found.sentence
+    found = headline({"perplexity": perplexity(math.log(2), math.log(4), math.log(8))})
+    assert found.title == "Worse than its base"
+    assert "4.00 times higher (95 % interval: 2.00 times higher to 8.00 times higher)" in found.sentence
+    found = headline({"perplexity": perplexity(math.log(0.9), 0.0, math.log(1.1))})
+    assert found.title == "No difference from its base shown"
+    assert "the same (95 % interval: 10.0 % lower to 10.0 % higher)" in found.sentence
+
+
+def test_headline_without_perplexity_claims_nothing() -> None:
+    assert headline({}).sentence == "Not scored: perplexity is not among score.metrics."
+    assert headline({"perplexity": {"not_scored": "no case in this split"}}).verdict == "not scored"
+
+
+def test_entries_keep_the_order_of_the_params_and_lose_none() -> None:
+    entries = {"a": {}, "b": {}, "c": {}, "d": {}}
+    assert list(ordered(entries, ["c", "a", "gone"])) == ["c", "a", "b", "d"]
