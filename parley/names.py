@@ -32,10 +32,12 @@ angry baby bear bird broken crazy cyber dark dead death demon devil dragon fire 
 heart ice iron killer lazy legend light lost lover magic metal mister music ninja orange panda pink pixel potato
 power pro purple rain rainbow shadow silent silver smile snow space spicy super sweet tea tiger toxic water wild
 witch wizard xxx yellow zero
+
+van von der den del das dos los les bin ibn und die que por con mit pour avec une ein eine
 """
 
 PSEUDONYMS = _PSEUDONYMS.split()
 
-# The commonest words of chat, words for anybody, words that are first or last names too, favourites of handles.
-# A name that is one of them is redacted only where it is clearly a name.
+# The commonest words of chat, words for anybody, words that are first or last names too, favourites of handles,
+# small words of other languages. A name that is one of them is redacted only where it is clearly a name.
 ORDINARY = frozenset(_ORDINARY.split())

@@ -42,6 +42,7 @@ class Redactor:
 
     def __init__(self, params: Redact, people: Mapping[str, Collection[str]], opted_out: Collection[str] = ()) -> None:
         self.counts: Counter[str] = Counter()
+        self._labels: dict[str, str] = {}
         known = set(people) - set(opted_out)
         self._names = pseudonyms(people, known) if params.names else {key: _shown(people, key) for key in known}
         hidden = set(people) if params.names else set(opted_out)
@@ -59,12 +60,27 @@ class Redactor:
         return [kind for kind, _ in self._steps]
 
     def text(self, text: str) -> str:
-        """The text without what identifies people."""
+        """The text without what identifies people, which is counted."""
+        text, counts = self._redacted(text)
+        self.counts.update(counts)
+        return text
+
+    def label(self, label: str) -> str:
+        """A file:line or an id, redacted (a private chat's file is called after a person) and not counted."""
+        head, colon, line = label.rpartition(":")
+        if not colon:
+            return self._redacted(label)[0]
+        if head not in self._labels:  # few files, many lines
+            self._labels[head], _ = self._redacted(head)
+        return f"{self._labels[head]}{colon}{line}"
+
+    def _redacted(self, text: str) -> tuple[str, Counter[str]]:
+        counts: Counter[str] = Counter()
         for kind, step in self._steps:
             text, found = step(text)
             if found:
-                self.counts[kind] += found
-        return text
+                counts[kind] = found
+        return text, counts
 
     def value(self, value: Any) -> Any:
         """A JSON value, every string in it redacted: a tool call's arguments."""
@@ -103,6 +119,8 @@ def emails(text: str) -> tuple[str, int]:
     return _EMAIL.subn("<email>", text) if "@" in text else (text, 0)
 
 
+# phonenumbers misses a number that more digits follow; one written with its + is sure enough without it.
+_PLUS = re.compile(r"(?<![\w+])\+\d(?:[ ()./-]{0,2}\d){6,14}(?!\d)")
 _DIGITS = re.compile(r"\d(?:\D{0,4}\d){5}")  # phonenumbers is slow, and no number has fewer
 
 
@@ -118,7 +136,8 @@ def phones(region: str) -> Step:
         for match in phonenumbers.PhoneNumberMatcher(text, region):
             pieces += [text[end : match.start], "<phone>"]
             end = match.end
-        return "".join([*pieces, text[end:]]), len(pieces) // 2
+        rest, found = _PLUS.subn("<phone>", "".join([*pieces, text[end:]]))
+        return rest, found + len(pieces) // 2
 
     return step
 
@@ -129,6 +148,7 @@ _LETTER = rf"[^\W_{_UNSPACED}]"
 _PART = re.compile(rf"[^\W\d_{_UNSPACED}]+|[{_UNSPACED}]+")
 _COMPACT = re.compile(rf"[{_UNSPACED}]")
 _MENTION = re.compile(r"<@!?(\d+)>")
+_LONGEST = 100  # characters of a name that anybody would repeat whole
 _FREQUENT = 3  # a part of a name that more people share points at nobody (and is a word such as "member")
 
 
@@ -170,7 +190,7 @@ def _forms(people: Mapping[str, Collection[str]]) -> Iterator[tuple[str, str]]:
             yield author, author
         for name in people[author]:
             for form in {unicodedata.normalize(kind, name.strip()): None for kind in ("NFC", "NFD")}:
-                if form:
+                if 0 < len(form) <= _LONGEST:
                     yield form, author
                 for word in _PART.findall(form):
                     parts[word.casefold()].setdefault(author, word)

@@ -186,8 +186,15 @@ class Out:
         """Counts a row that goes no further; the reject row tells why, unless the author opted out."""
         self.dropped[reason] += 1
         if reason != "opted_out":
-            source, name = map(self.redactor.text, origin)
-            self.reject({"source": source, "id": name, "code": reason, "reason": REASONS.get(reason, reason)})
+            source, name = origin
+            self.reject(
+                {
+                    "source": self.redactor.label(source),
+                    "id": name,
+                    "code": reason,
+                    "reason": REASONS.get(reason, reason),
+                }
+            )
 
     def keep(self, conversation: Conversation, origins: list[Origin]) -> None:
         """Gives the conversation its system prompt, sends it through the transforms and writes what comes out."""
@@ -241,7 +248,7 @@ def convert_channel(messages: Iterable[Message], params: Convert, people: People
                 turns=turns(window, redact=out.redactor.text, name=out.redactor.name),
                 group=group,
                 time=first.time,
-                source=out.redactor.text(first.source),
+                source=out.redactor.label(first.source),
                 author=out.redactor.name(params.target),
             )
             out.keep(conversation, _origins(window))
@@ -283,19 +290,19 @@ def _session_id(first: Message) -> str:
 def import_conversation(conversation: Conversation, params: Convert, out: Out) -> None:
     """Redacts a finished conversation and keeps it, unless its author has opted out."""
     out.rows_in += 1
-    origin = (conversation.source, conversation.id)
+    redact, label = out.redactor.text, out.redactor.label
+    origin = (conversation.source, label(conversation.id))
     if conversation.author in params.exclude_authors:
         out.drop(origin, "opted_out")
         return
-    redact = out.redactor.text
     made = replace(
         conversation,
-        id=redact(conversation.id),
+        id=label(conversation.id),
         turns=tuple(_redacted(turn, out.redactor) for turn in conversation.turns),
         system=redact(conversation.system),
         tools=redact(conversation.tools),
-        group=redact(conversation.group),
-        source=redact(conversation.source),
+        group=label(conversation.group),
+        source=label(conversation.source),
         author=out.redactor.name(conversation.author) if conversation.author else "",
     )
     out.keep(made, [origin])

@@ -1,0 +1,161 @@
+"""What is planted is gone, what is ordinary stays, and a person is one person everywhere."""
+
+import re
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parley.errors import ParleyError
+from parley.names import ORDINARY
+from parley.redaction import Redact, Redactor, emails, phones, pseudonyms
+
+ALL = Redact(emails=True, phones=True, names=True, phone_region="US")
+PEOPLE = {
+    "100000000000000001": ("ana_ruiz", "Ana Ruiz"),
+    "100000000000000002": ("Will",),
+    "100000000000000003": ("李雷", "Zoë"),
+    "100000000000000004": ("Al",),
+    "100000000000000005": ("Marguerite 🌸",),
+}
+
+
+def redacted(text: str, people: dict = PEOPLE, **options: object) -> str:
+    return Redactor(ALL, people, **options).text(text)
+
+
+NAME = Redactor(ALL, PEOPLE).name
+ANA, WILL, ZOE, AL, MARGUERITE = map(NAME, sorted(PEOPLE))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mail ana@example.org now", "mail <email> now"),
+        ("<ana.r+x@mail.example.co.uk>, ok?", "<<email>>, ok?"),
+        ("müller@bücher.example", "<email>"),
+        ("at @home on 2024-01-02, see a@b", "at @home on 2024-01-02, see a@b"),
+        ("call 650-253-0000 or +49 30 901820.", "call <phone> or <phone>."),
+        ("+1 650 253 0000 2024 and C++11 or 1+1", "<phone> and C++11 or 1+1"),
+        (
+            "order 12345678901234567890 at 20:49:21 on 2024-12-28",
+            "order 12345678901234567890 at 20:49:21 on 2024-12-28",
+        ),
+    ],
+)
+def test_addresses_and_numbers_are_replaced(text: str, expected: str) -> None:
+    assert redacted(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Ana Ruiz, ANA and ana_ruiz are one", f"{ANA}, {ANA} and {ANA} are one"),
+        ("banana, Anatolia, ruizing: words are left alone", "banana, Anatolia, ruizing: words are left alone"),
+        ("hey @Ana Ruiz!", f"hey @{ANA}!"),
+        ("<@100000000000000001> and <@!100000000000000003>", f"@{ANA} and @{ZOE}"),
+        ("<@999> is nobody we know", "@<name> is nobody we know"),
+        ("Will you? I will. Ask Will, @will knows", f"Will you? I will. Ask {WILL}, @{WILL} knows"),
+        ("我和李雷去", f"我和{ZOE}去"),
+        ("我和Zoë去", f"我和{ZOE}去"),
+        ("zoe\u0308 in two characters", f"{ZOE} in two characters"),
+        ("Al said al, @Al", f"Al said al, @{AL}"),
+        ("marguerite without her flower", f"{MARGUERITE} without her flower"),
+        ("user 100000000000000005 wrote", f"user {MARGUERITE} wrote"),
+        ("my_ana_file.txt and github.com/ana/x", f"my_{ANA}_file.txt and github.com/{ANA}/x"),
+    ],
+)
+def test_names_are_replaced_where_they_are_names(text: str, expected: str) -> None:
+    assert redacted(text) == expected
+
+
+def test_what_was_found_is_counted_by_kind() -> None:
+    redactor = Redactor(ALL, PEOPLE)
+    redactor.text("Ana: ana@example.org, a@b.example, 650-253-0000")
+    redactor.label("Direct Messages - Ana.json:17")
+    assert redactor.counts == {"names": 1, "emails": 2, "phones": 1}
+
+
+def test_a_file_named_after_a_person_is_redacted_and_its_line_stays() -> None:
+    assert Redactor(ALL, PEOPLE).label("Direct Messages - Ana Ruiz [1].json:650253") == (
+        f"Direct Messages - {ANA} [1].json:650253"
+    )
+
+
+def test_every_string_of_a_value_is_redacted() -> None:
+    value = {"to": ["ana@example.org", 3, None], "deep": {"who": "Ana"}}
+    assert Redactor(ALL, PEOPLE).value(value) == {"to": ["<email>", 3, None], "deep": {"who": ANA}}
+
+
+def test_names_of_the_opted_out_go_even_when_names_are_kept() -> None:
+    kept = Redact(emails=False, phones=False, names=False, phone_region="US")
+    redactor = Redactor(kept, PEOPLE, opted_out=["100000000000000001"])
+    assert redactor.text("Ana and Zoë, <@100000000000000001>") == "<name> and Zoë, @<name>"
+    assert redactor.name("100000000000000003") == "李雷"
+    assert redactor.name("100000000000000001") == "<name>"
+
+
+def test_a_part_that_many_share_points_at_nobody() -> None:
+    people = {f"{number}": (f"Crew {letter * 3}",) for number, letter in enumerate("abcde")}
+    assert redacted("the crew is here", people) == "the crew is here"
+    assert redacted("the Crew aaa", people) != "the Crew aaa"
+
+
+def test_an_unknown_region_is_refused_by_name() -> None:
+    with pytest.raises(ParleyError, match=r"redact\.phone_region: 'XX'"):
+        phones("XX")
+
+
+def test_pseudonyms_do_not_depend_on_the_order_of_people_and_avoid_their_names() -> None:
+    people = {"2": ("Robin Hood",), "1": ("alexis",), "3": ("Ana",)}
+    found = pseudonyms(people, people)
+    assert found == pseudonyms(dict(reversed(people.items())), reversed(list(people)))
+    assert not {"Robin", "Alexis"} & set(found.values())
+
+
+def test_many_people_have_different_pseudonyms() -> None:
+    people = {f"{number:04}": () for number in range(500)}
+    assert len(set(pseudonyms(people, people).values())) == 500
+
+
+words = st.text(alphabet="bcdfghjklmnpqrstvwxyz", min_size=5, max_size=9)
+sentence = st.lists(st.sampled_from([*sorted(ORDINARY), "banana", "letters", "2024", "—", "🌸"]), max_size=8).map(
+    " ".join
+)
+
+
+@settings(deadline=None)
+@given(names=st.lists(words, min_size=1, max_size=6, unique=True), before=sentence, after=sentence, data=st.data())
+def test_no_planted_name_address_or_number_is_left(
+    names: list[str], before: str, after: str, data: st.DataObject
+) -> None:
+    people = {f"9{number:09}": (f"{name.title()} {name[::-1]}",) for number, name in enumerate(names)}
+    planted = data.draw(st.sampled_from(names))
+    shown = data.draw(st.sampled_from([planted, planted.upper(), planted.title(), f"@{planted}", f"({planted})"]))
+    text = f"{before} {shown} {planted}@example.org +1 650 253 0000, {after}"
+    result = redacted(text, people)
+    assert planted not in result.casefold()
+    assert "example" not in result and "253" not in result
+    assert result.startswith(before) and result.endswith(after)  # ordinary words are as they were
+    assert redacted(result, people) == result
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="ab@. \n-,:<>+0123456789", max_size=200))
+def test_what_is_left_holds_no_address(text: str) -> None:
+    once, _ = emails(text)
+    assert emails(once) == (once, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 200_000, "a@" * 100_000, "1 " * 5_000, "@" * 200_000, "ana " * 50_000, "a.@a." * 40_000]
+)
+def test_hostile_texts_cost_no_more_than_long_ones(text: str) -> None:
+    start = time.process_time()
+    redacted(text)
+    assert time.process_time() - start < 5  # seconds; a quadratic step would take minutes
+
+
+def test_the_word_list_holds_words() -> None:
+    assert all(re.fullmatch(r"[a-z]{3,}", word) or word in {"my"} for word in ORDINARY)
