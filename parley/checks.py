@@ -72,6 +72,9 @@ def values_are_text(row: Row) -> Iterator[str]:
     for place, turn in _objects(row):
         if not isinstance(turn.get("value"), str):
             yield f"turn {place}: value must be a string, got {type(turn.get('value')).__name__}"
+    for column in ("system", "tools"):
+        if not isinstance(row.get(column, ""), str):
+            yield f"{column}: must be a string, got {type(row[column]).__name__}"
 
 
 def _objects(row: Row) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -93,7 +96,7 @@ def system_comes_first(row: Row) -> Iterator[str]:
     for place, role, value in _turns(row):
         if role == "system" and place > 0:
             yield f"turn {place}: system must come first"
-        elif role == "system" and row.get("system") not in (None, "", value):
+        elif role == "system" and row.get("system", "") not in ("", value):
             yield f"turn {place}: system turn and system column differ"
 
 
@@ -209,7 +212,7 @@ def placeholders_are_filled(row: Row) -> Iterator[str]:
     for place, _, value in _turns(row):
         if _PLACEHOLDER.search(value):
             yield f"turn {place}: unfilled placeholder"
-    if _PLACEHOLDER.search(row.get("system") or ""):
+    if _PLACEHOLDER.search(row.get("system", "")):
         yield "system: unfilled placeholder"
 
 
@@ -259,7 +262,7 @@ def calls_of(value: str) -> list[dict[str, Any]]:
     """
     try:
         found = json.loads(value.rpartition("\n")[2])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"function_call is not valid JSON ({type(error).__name__})") from None
     calls = found if isinstance(found, list) else [found]
     if not calls or not all(isinstance(call, dict) for call in calls):
@@ -291,7 +294,7 @@ def tools_of(row: Row) -> dict[str, dict[str, Any]]:
         return {}
     try:
         tools = json.loads(row["tools"])
-    except (ValueError, TypeError):
+    except (ValueError, RecursionError):
         raise ValueError("not JSON") from None
     if not isinstance(tools, list):
         raise ValueError("must be a JSON list")
@@ -300,10 +303,18 @@ def tools_of(row: Row) -> dict[str, dict[str, Any]]:
         tool = entry.get("function", entry) if isinstance(entry, dict) else None
         if not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
             raise ValueError(f"tool {number}: missing 'name'")
-        schema = tool.get("parameters") or {}
-        if not isinstance(schema, dict) or not isinstance(schema.get("properties", {}), dict):
+        schema = {} if tool.get("parameters") is None else tool["parameters"]
+        if not _is_schema(schema):
             raise ValueError(f"tool {number}: parameters must be a JSON schema")
         if tool["name"] in found:
             raise ValueError(f"tool {number}: declared twice")
         found[tool["name"]] = schema
     return found
+
+
+def _is_schema(schema: object) -> bool:
+    """Whether the parts of a JSON schema that the checks read have their types."""
+    if not isinstance(schema, dict) or not isinstance(schema.get("properties", {}), dict):
+        return False
+    required = schema.get("required", [])
+    return isinstance(required, list) and all(isinstance(name, str) for name in required)
