@@ -66,7 +66,7 @@ def template_of(tokenizer: "PreTrainedTokenizerBase") -> Template:
     trial = Conversation("trial", (Turn("user", "question"), Turn("assistant", "answer")))
     text, starts = _render(template, trial)
     prompt, _ = _render(template, replace(trial, turns=trial.turns[:1]), prompt=True)
-    if not text.startswith(prompt):
+    if not text.startswith(prompt) or "answer" not in text:
         raise ParleyError(f"the chat template's generation prompt is not how its assistant turn begins: {_CHOOSE}")
     end = template.control.search(text, text.rindex("answer"))
     if end is None:
