@@ -6,6 +6,7 @@ it). One row is one paid answer, as it came:
     key (sha256) | attempt | client | model | finish | text | tokens_in | tokens_out | made (seconds since 1970)
 """
 
+import functools
 import hashlib
 import json
 import sqlite3
@@ -47,8 +48,13 @@ Ask = Callable[[str, type[BaseModel], int], Answer]  # (prompt, form of the repl
 
 def answer_key(client: str, model: str, prompt: str, form: type[BaseModel]) -> str:
     """What makes two questions the same question."""
-    parts = [FORMAT, client, model, prompt, form.model_json_schema()]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    parts = [FORMAT, client, model, prompt, _schema(form)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@functools.cache
+def _schema(form: type[BaseModel]) -> str:
+    return json.dumps(form.model_json_schema(), sort_keys=True)
 
 
 class Store:

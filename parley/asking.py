@@ -6,7 +6,6 @@ question ─client→ answer ─store→ answer ─parse→ reply
              └ blocked, cut off, not JSON, score out of range: asked once more, then Unusable
 """
 
-import contextlib
 import os
 import random
 import re
@@ -143,10 +142,15 @@ class Asker:
             self._calls_left -= 1
         if self._calls_left < 0:
             raise self.stop("judge.max_calls is used up, since unusable answers were asked for again: raise it")
-        # A wrong key or model must cost one call, not one a thread: until a call has succeeded, one at a time.
-        with contextlib.nullcontext() if self._welcome else self._first:
-            answer = self._call(self._ask, prompt, form, MAX_TOKENS * 4**attempt)
-            self._store.keep(key, attempt, self.target.client, self.target.model, answer)
+        with self._first:  # until a call has succeeded one at a time: a wrong key must not cost one a thread
+            if not self._welcome:
+                return self._paid(self._ask, key, attempt, prompt, form)
+        return self._paid(self._ask, key, attempt, prompt, form)
+
+    def _paid(self, ask: Ask, key: str, attempt: int, prompt: str, form: type[BaseModel]) -> Answer:
+        """A new answer, in the store before anybody looks at it."""
+        answer = self._call(ask, prompt, form, MAX_TOKENS * 4**attempt)
+        self._store.keep(key, attempt, self.target.client, self.target.model, answer)
         with self._lock:
             self.tokens_in += answer.tokens_in
             self.tokens_out += answer.tokens_out

@@ -6,6 +6,7 @@ what people have; everything that knows it is in this file. No sampling paramete
 
 import datetime
 import email.utils
+import functools
 import re
 import warnings
 from typing import Any
@@ -41,7 +42,11 @@ def connect(*, key: str, model: str, endpoint: str, timeout: float) -> Ask:
         from google.api_core.exceptions import GoogleAPICallError
         from google.protobuf.json_format import ParseError
 
-        config = {"response_mime_type": "application/json", "response_schema": form, "max_output_tokens": max_tokens}
+        config = {
+            "response_mime_type": "application/json",
+            "response_schema": _schema(form),
+            "max_output_tokens": max_tokens,
+        }
         try:
             return _answer(chat.generate_content(prompt, generation_config=config, request_options=options))
         except GoogleAPICallError as error:
@@ -54,6 +59,16 @@ def connect(*, key: str, model: str, endpoint: str, timeout: float) -> Ask:
             raise Fault("network", passing=True) from None
 
     return ask
+
+
+@functools.cache
+def _schema(form: type[BaseModel]) -> Any:
+    """The package's own rendering of a form, made once, and with the `required` that it leaves out."""
+    from google.generativeai.types import generation_types
+
+    schema = generation_types.to_generation_config_dict({"response_schema": form})["response_schema"]
+    schema.required = list(form.model_fields)
+    return schema
 
 
 def _answer(response: Any) -> Answer:

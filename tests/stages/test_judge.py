@@ -32,7 +32,7 @@ SETTINGS = {
     "metrics": ["coherence"],
     "threshold": 0.5,
     "concurrency": 4,
-    "timeout": 1,
+    "timeout": 10,
     "retries": 2,
     "max_calls": 100,
 }
@@ -179,7 +179,7 @@ LASTING = {
 def test_a_fault_that_passes_ends_scored(tmp_path: Path, fault: str) -> None:
     eval_files(tmp_path, 2)
     with GeminiServer([PASSING[fault]]) as server:
-        settings(tmp_path, server)
+        settings(tmp_path, server, timeout=1 if fault == "hang" else 10)
         judge.main(tmp_path)
         assert len(server.requests) == 5
     assert result(tmp_path)["metrics"]["coherence"]["coverage"]["tuned"] == {"scored": 2, "total": 2}
@@ -189,7 +189,7 @@ def test_a_fault_that_passes_ends_scored(tmp_path: Path, fault: str) -> None:
 def test_a_fault_that_stays_fails_the_stage_and_keeps_every_answer(tmp_path: Path, fault: str) -> None:
     eval_files(tmp_path, 4)
     with GeminiServer([reply()] * 5, otherwise=lambda prompt: PASSING[fault]) as server:
-        settings(tmp_path, server, concurrency=1)
+        settings(tmp_path, server, concurrency=1, timeout=1 if fault == "hang" else 10)
         with pytest.raises(ParleyError, match=r"did not answer in 2 tries.*answer so far is kept"):
             judge.main(tmp_path)
         assert len(server.requests) == 5 + 2
@@ -301,10 +301,19 @@ def test_a_server_that_asks_for_too_long_a_wait_gets_no_second_try(tmp_path: Pat
 
 def test_concurrency_is_calls_under_way(tmp_path: Path) -> None:
     eval_files(tmp_path, 8)
-    with GeminiServer(latency=0.05) as server:
+    with GeminiServer(latency=0.1) as server:
         settings(tmp_path, server, concurrency=3)
         judge.main(tmp_path)
         assert server.peak == 3
+
+
+def test_after_the_first_call_the_others_go_side_by_side(tmp_path: Path) -> None:
+    eval_files(tmp_path, 4)
+    with GeminiServer(latency=0.3) as server:
+        settings(tmp_path, server, concurrency=8)
+        judge.main(tmp_path)
+        assert len(server.requests) == 8
+        assert 3 <= server.peak <= 7
 
 
 def test_a_budget_too_small_stops_before_the_first_call(tmp_path: Path) -> None:
