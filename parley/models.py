@@ -138,6 +138,7 @@ def load_model(
     """A causal language model from a local folder or the Hub: safetensors only, on the device."""
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
+    _must_be_there(source)
     options: dict[str, Any] = {}
     if quantization == "nf4":
         options["quantization_config"] = BitsAndBytesConfig(
