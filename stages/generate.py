@@ -139,7 +139,8 @@ def _precision() -> "torch.dtype":
     return torch.bfloat16 if pick_device().type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
 
 
-def _arguments() -> argparse.Namespace:
+def arguments() -> argparse.Namespace:
+    """The command line: one of the pipeline's models, or any other and where its answers go."""
     parser = argparse.ArgumentParser(prog="python -m stages.generate", description="Answers every test case.")
     parser.add_argument("which", nargs="?", choices=sorted(FOLDERS), help="the pipeline's own model")
     parser.add_argument("--model", help="another: a model folder, an adapter's folder, or a Hub id")
@@ -151,7 +152,7 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    given = _arguments()
+    given = arguments()
     if given.which:
         run(f"generate@{given.which}", lambda root: main(root, given.which))
     else:
