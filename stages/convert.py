@@ -10,6 +10,7 @@ list is counted, but no reject row tells of it.
 
 import difflib
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -30,12 +31,14 @@ from parley.sessions import Burst, bursts, sessions, turns, windows
 from parley.stage import run, write_counts
 
 MINUTE = 60_000  # milliseconds
+COMMAND = re.compile(r"[!/$][A-Za-z][\w-]+(?:\s|$)")  # "!play jazz"; but "/s" is said to people
 
 REASONS = {
     "bot": "written by a bot",
     "system": "written by the chat program",
     "attachment": "an attachment without words",
     "command": "a command to a bot",
+    "forward": "a forwarded message, which is somebody else's",
     "empty": "no text",
     "opted_out": "on the opt-out list",
     "no_answer": "the target says nothing in this session",
@@ -269,6 +272,8 @@ def clean(messages: Iterable[Message], params: Convert, people: People, out: Out
             reason = "bot"
         elif message.kind != "message":
             reason = message.kind.partition(":")[0]
+        elif COMMAND.match(message.text):
+            reason = "command"
         else:
             reason = "" if message.text.strip() else "empty"
         if reason:

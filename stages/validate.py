@@ -211,18 +211,20 @@ def drop_leaks(
     A conversation leaks when it begins a conversation of an earlier split, or is the same.
     """
     dealt: dict[int, Split] = {}
+    said: dict[Split, set[int]] = {}
     earlier: dict[Split, set[int]] = {}
-    seen: set[int] = set()
     for split in SPLITS:
-        earlier[split] = set(seen)
+        earlier[split] = set().union(*said.values())
+        said[split] = set()
         for number, row in kept.items():
             if split_of[row.group] != split:
                 continue
             if row.answers[-1] in earlier[split]:
-                tally.drop(row.source, row.id, "W104", "leak: the same text stands in an earlier split")
+                where = next(other for other in said if row.answers[-1] in said[other])
+                tally.drop(row.source, row.id, "W104", f"leak: also in {where}")
                 continue
             dealt[number] = split
-            seen.update(row.answers)
+            said[split].update(row.answers)
     return dealt, earlier
 
 

@@ -1,0 +1,282 @@
+"""Messages in, redacted conversations out, and every message accounted for."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from workspace import set_params
+
+from parley.conversation import Conversation, Message, ToolCall, Turn, from_sharegpt, message_row, to_sharegpt
+from parley.errors import ParleyError
+from parley.files import read_json
+from parley.jsonl import rows_into, rows_of
+from stages import convert
+
+ANA, BEN, CAT, BOT = "100000000000000001", "100000000000000002", "100000000000000003", "100000000000000009"
+NAMES = {ANA: ("ana", "Ana Ruiz"), BEN: ("Benedict",), CAT: ("Katarina",), BOT: ("Beeper",)}
+MINUTE = 60_000
+
+
+def said(minute: int, author: str, text: str, **more: Any) -> Message:
+    """A message of channel "c" unless said otherwise; its id is its minute."""
+    more = {"channel": "c", "id": str(minute), "source": f"Direct Messages - Ana.json:{minute + 1}"} | more
+    return Message(time=minute * MINUTE, author=author, names=NAMES[author], text=text, **more)
+
+
+def workspace(root: Path, messages: list[Message], finished: list[Conversation] = (), **changes: Any) -> Path:
+    """A folder ready for convert; Ben is the target unless `changes` say otherwise."""
+    set_params(root, **{"convert__target": BEN, **changes})
+    with rows_into(root / "data/interim/messages.jsonl") as add:
+        for message in messages:
+            add(message_row(message))
+    with rows_into(root / "data/interim/conversations.jsonl") as add:
+        for conversation in finished:
+            add(to_sharegpt(conversation))
+    return root
+
+
+def made(root: Path) -> list[Conversation]:
+    return [from_sharegpt(row) for _, row in rows_of(root / "data/sharegpt/conversations.jsonl")]
+
+
+def rejects(root: Path) -> list[dict]:
+    return [row for _, row in rows_of(root / "data/rejects/convert.jsonl")]
+
+
+TALK = [said(0, ANA, "hi Benedict"), said(1, BEN, "hello Ana"), said(2, ANA, "bye")]
+
+
+def test_a_session_becomes_a_conversation_with_the_target_as_assistant(tmp_path: Path) -> None:
+    convert.main(workspace(tmp_path, TALK))
+    (talk,) = made(tmp_path)
+    assert talk.turns == (Turn("user", "hi Alexis"), Turn("assistant", "hello Robin"))
+    assert (talk.author, talk.time, talk.source) == ("Alexis", 0, "Direct Messages - Robin.json:1")
+    assert talk.id == f"{talk.group}-1"
+
+
+def test_every_message_is_used_or_dropped_with_its_place_and_reason(tmp_path: Path) -> None:
+    messages = [
+        *TALK,
+        said(3, BOT, "beep", bot=True),
+        said(4, ANA, "Ana pinned a message.", kind="system:ChannelPinnedMessage"),
+        said(5, ANA, "", kind="attachment"),
+        said(6, ANA, " \n"),
+        said(7, CAT, "!play jazz"),
+        said(100, CAT, "is nobody here"),
+        said(200, BEN, "I am"),
+    ]
+    convert.main(workspace(tmp_path, messages))
+    counts = read_json(tmp_path / "metrics/convert.json")
+    assert (counts["in"], counts["out"]) == (10, 2)
+    expected = {
+        "3": "trailing",
+        "4": "bot",
+        "5": "system",
+        "6": "attachment",
+        "7": "empty",
+        "8": "command",
+        "101": "no_answer",
+        "201": "unprompted",
+    }
+    assert {row["source"].split(":")[1]: row["code"] for row in rejects(tmp_path)} == expected
+    assert counts["dropped"] == Counter(expected.values())
+    assert not any("Ana" in json.dumps(row) for row in rejects(tmp_path))
+    assert all(row["reason"] == convert.REASONS[row["code"]] for row in rejects(tmp_path))
+
+
+def test_channels_are_never_joined(tmp_path: Path) -> None:
+    messages = [
+        said(0, ANA, "hi"),
+        said(1, BEN, "yes", channel="d"),
+        said(2, ANA, "x", channel="e"),
+        said(3, BEN, "yo", channel="e"),
+    ]
+    convert.main(workspace(tmp_path, messages))
+    assert [[turn.text for turn in talk.turns] for talk in made(tmp_path)] == [["x", "yo"]]
+
+
+def test_windows_of_a_session_share_its_group(tmp_path: Path) -> None:
+    messages = [said(minute, (ANA, BEN)[minute % 2], f"text {minute}") for minute in range(8)]
+    convert.main(workspace(tmp_path, messages, convert__max_turns=4))
+    first, second = made(tmp_path)
+    assert first.group == second.group and [talk.id for talk in (first, second)] == [
+        f"{first.group}-{n}" for n in (1, 2)
+    ]
+
+
+def test_opting_out_removes_words_quotes_and_names(tmp_path: Path) -> None:
+    messages = [
+        said(0, CAT, "my secret is marmalade"),
+        said(1, ANA, "> my secret is  Marmalade\nreally, Katarina?", reply_to="0"),
+        said(2, BEN, "ask Katarina"),
+        said(3, CAT, "marmalade", reply_to="2"),
+        said(4, ANA, "hm"),
+        said(5, BEN, "yes"),
+    ]
+    options = {"convert__exclude_authors": [CAT], "redact__names": False}
+    convert.main(workspace(tmp_path, messages, **options))
+    (talk,) = made(tmp_path)
+    assert [turn.text for turn in talk.turns] == ["really, <name>?", "ask <name>", "hm", "yes"]
+    everything = b"".join(
+        path.read_bytes()
+        for folder in ("data/sharegpt", "data/rejects", "metrics")
+        for path in (tmp_path / folder).iterdir()
+    ).lower()
+    assert b"marmalade" not in everything and b"katarina" not in everything and CAT.encode() not in everything
+    assert read_json(tmp_path / "metrics/convert.json")["dropped"] == {"opted_out": 2}
+
+
+def test_a_person_has_one_name_in_every_channel(tmp_path: Path) -> None:
+    messages = [
+        *(said(n, author, "ana said so", channel="c") for n, author in enumerate([ANA, CAT, BEN])),
+        *(said(n, author, "it was Ana Ruiz", channel="d") for n, author in enumerate([CAT, BEN])),
+    ]
+    convert.main(workspace(tmp_path, messages))
+    first, second = made(tmp_path)
+    assert first.turns[0].text == "Robin: Robin said so\nAriel: Robin said so"
+    assert second.turns[1].text == "it was Robin"
+
+
+def test_finished_conversations_are_redacted_too(tmp_path: Path) -> None:
+    call = ToolCall("mail", {"to": "ana@example.org"})
+    turns = (
+        Turn("user", "650-253-0000"),
+        Turn("assistant", "", (call,)),
+        Turn("tool", "ok"),
+        Turn("assistant", "done"),
+    )
+    talk = Conversation("row-1", turns, system="write to a@example.org", group="row-1", source="rows.jsonl:1")
+    convert.main(workspace(tmp_path, [], [talk, talk], convert__target=""))
+    first, second = made(tmp_path)
+    assert (first.turns[0].text, first.turns[1].calls[0].arguments) == ("<phone>", {"to": "<email>"})
+    assert (first.system, first.source, first.author) == ("write to <email>", "rows.jsonl:1", "")
+    assert (first.id, second.id) == ("row-1", "row-1~2")
+    assert read_json(tmp_path / "metrics/convert.json")["redactions"] == {"emails": 4, "phones": 2}
+
+
+def test_the_system_prompt_names_the_target_and_fills_only_gaps(tmp_path: Path) -> None:
+    own = Conversation("r", (Turn("user", "q"), Turn("assistant", "a")), system="be kind", source="r:1")
+    convert.main(workspace(tmp_path, TALK, [own], convert__system_prompt="You are {name}."))
+    assert [talk.system for talk in made(tmp_path)] == ["You are Alexis.", "be kind"]
+
+
+def test_transforms_run_with_their_own_section(tmp_path: Path) -> None:
+    changes = {"convert__transforms": ["set_system"], "transforms__set_system__text": "be brief"}
+    convert.main(workspace(tmp_path, TALK, **changes))
+    assert made(tmp_path)[0].system == "be brief"
+
+
+def test_what_a_transform_drops_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        convert, "chosen", lambda names, sections: [lambda talk: [] if talk.source == "r:1" else [talk]]
+    )
+    gone = Conversation("r", (Turn("user", "q"), Turn("assistant", "a")), source="r:1")
+    convert.main(workspace(tmp_path, TALK, [gone]))
+    assert read_json(tmp_path / "metrics/convert.json")["dropped"] == {"trailing": 1, "transform": 1}
+
+
+def test_an_unknown_transform_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ParleyError, match=r"convert.transforms: no 'set_sistem'.*did you mean 'set_system'"):
+        convert.main(workspace(tmp_path, TALK, convert__transforms=["set_sistem"]))
+
+
+@pytest.mark.parametrize(
+    ("target", "hint"),
+    [("100000000000000004", "nearest: 10000000000000000"), ("", "no message by ''"), (BOT, "no message by")],
+)
+def test_a_target_who_is_not_there_brings_the_ids_that_are(tmp_path: Path, target: str, hint: str) -> None:
+    messages = [*TALK, said(3, BOT, "beep", bot=True)]
+    with pytest.raises(ParleyError) as raised:
+        convert.main(workspace(tmp_path, messages, convert__target=target))
+    text = str(raised.value)
+    assert hint in text and f"most active: {ANA} (2 messages), {BEN} (1 messages)" in text
+    assert "Ana" not in text and not (tmp_path / "data/sharegpt").exists()
+
+
+def test_a_target_on_the_opt_out_list_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParleyError, match=r"is in convert\.exclude_authors too"):
+        convert.main(workspace(tmp_path, TALK, convert__exclude_authors=[BEN]))
+
+
+def test_no_conversation_left_says_where_the_messages_went(tmp_path: Path) -> None:
+    messages = [said(0, BEN, "anybody?"), said(100, ANA, "hi")]
+    with pytest.raises(ParleyError, match="no conversation left of 2 rows") as raised:
+        convert.main(workspace(tmp_path, messages))
+    assert "1 the target says nothing in this session" in str(raised.value)
+    assert len(rejects(tmp_path)) == 2
+
+
+def test_nothing_to_read_points_at_ingest(tmp_path: Path) -> None:
+    with pytest.raises(ParleyError, match=r"metrics/ingest.json"):
+        convert.main(workspace(tmp_path, [], convert__target=""))
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from("cd"),
+        st.integers(0, 50),
+        st.sampled_from([ANA, BEN, BEN, CAT, BOT]),
+        st.sampled_from(["hi Ana", "k", "", "mail katarina@example.org", "!help me", "call 650-253-0000"]),
+        st.integers(0, 9),
+    ),
+    max_size=30,
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(steps=steps, max_turns=st.integers(2, 6), merge=st.integers(0, 60))
+def test_counts_add_up_and_nothing_planted_is_left(
+    steps: list, max_turns: int, merge: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    clock, messages = 0, [said(0, ANA, "start", channel="b"), said(1, BEN, "go", channel="b")]
+    for channel, wait, author, text, back in sorted(steps, key=lambda step: step[0]):
+        clock += wait
+        number = len(messages)
+        messages.append(
+            said(clock, author, text, channel=channel, id=str(number), reply_to=str(number - back), bot=author == BOT)
+        )
+    root = tmp_path_factory.mktemp("convert")
+    convert.main(workspace(root, messages, convert__max_turns=max_turns, convert__merge_gap_minutes=merge))
+    counts = read_json(root / "metrics/convert.json")
+    assert counts["in"] == len(messages) == counts["out"] + len(rejects(root))
+    assert counts["dropped"] == Counter(row["code"] for row in rejects(root))
+    talks = made(root)
+    assert sum(turn.text.count("\n") + 1 for talk in talks for turn in talk.turns) >= counts["out"]
+    assert all(len(talk.turns) <= max_turns and talk.turns[-1].role == "assistant" for talk in talks)
+    written = (root / "data/sharegpt/conversations.jsonl").read_text().casefold()
+    assert not [planted for planted in ("ana", "katarina", "benedict", "example.org", "650-253") if planted in written]
+
+
+def test_time_zone_locale_and_hash_seed_change_no_byte(tmp_path: Path) -> None:
+    outputs = []
+    repository = Path(convert.__file__).parent.parent
+    messages = [said(minute, (ANA, CAT, BEN)[minute % 3], f"Ana, Katarina {minute}") for minute in range(12)]
+    for zone, seed, language in (("UTC", "1", "C"), ("Asia/Kathmandu", "2", "tr_TR.UTF-8")):
+        root = tmp_path / seed
+        root.mkdir()
+        workspace(root, messages)
+        environment = {
+            **os.environ,
+            "TZ": zone,
+            "PYTHONHASHSEED": seed,
+            "LC_ALL": language,
+            "PYTHONPATH": str(repository),
+        }
+        subprocess.run([sys.executable, "-m", "stages.convert"], cwd=root, env=environment, check=True)
+        shutil.rmtree(root / "metrics/timing")
+        outputs.append(
+            {
+                path.relative_to(root): path.read_bytes()
+                for folder in ("data/sharegpt", "data/rejects", "metrics")
+                for path in sorted((root / folder).iterdir())
+            }
+        )
+    assert outputs[0] == outputs[1]
