@@ -4,7 +4,7 @@
 saves a plain transformers model.
 """
 
-from parley.embedded.corpus import corpus, corpus_entities, corpus_texts, held_out
+from parley.embedded.grammar import corpus, corpus_entities, corpus_texts, held_out
 from parley.embedded.training import NAME, build
 
 __all__ = ["NAME", "build", "corpus", "corpus_entities", "corpus_texts", "held_out"]

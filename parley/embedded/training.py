@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parley.conversation import Conversation, to_chat
-from parley.embedded.corpus import corpus, held_out
+from parley.embedded.grammar import corpus, held_out
 
 if TYPE_CHECKING:
     import torch
