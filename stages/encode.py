@@ -54,6 +54,12 @@ class Counts:
 def main(root: Path) -> None:
     params = read_section(root, "encode", Encode)
     template = template_of(load_tokenizer(root / "models/base"))
+    context = template.tokenizer.model_max_length
+    if params.max_length > context:
+        raise ParleyError(
+            f"params.yaml: encode.max_length: found {params.max_length}, but the base model sees only {context} tokens "
+            "at once: lower it"
+        )
     counts = {split: Counts() for split in SPLITS}
     with publish(root / "data/encoded") as made, rows_into(root / "data/rejects/encode.jsonl") as reject:
         made.mkdir()

@@ -103,3 +103,10 @@ def test_same_rows_are_the_same_bytes_and_no_text_is_in_metrics_or_rejects(tmp_p
     assert sums[0] == sums[1]
     assert "secret" not in (tmp_path / "data/rejects/encode.jsonl").read_text()
     assert "secret" not in (tmp_path / "metrics/encode.json").read_text()
+
+
+def test_examples_longer_than_the_models_context_are_refused(tmp_path: Path, tiny_base: Path) -> None:
+    lay(tmp_path, tiny_base, TRAIN)
+    (tmp_path / "params.yaml").write_text("encode:\n  max_length: 2049\n  control_tokens: reject\n")
+    with pytest.raises(ParleyError, match=r"encode.max_length: found 2049, but the base model sees only 2048 tokens"):
+        main(tmp_path)
