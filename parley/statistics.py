@@ -11,6 +11,7 @@ the percentiles move outward as Student's t does. In trials a 95 % interval of 5
 truth 94 times in 100 (plain percentiles: 85), of 10 groups 95 times (plain: 90).
 """
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,7 +26,6 @@ from parley.evaluation import Score, Unscored
 Estimate: TypeAlias = dict[str, Any]  # value, low, high: a mean and its 95 % interval (both None when there is none)
 
 LEVEL = 0.95
-_CELLS = 4_000_000  # draws held in memory at once: 32 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +99,23 @@ def resampled_means(
     same draws, whatever the metric.
     """
     names, index = np.unique(np.asarray(groups), return_inverse=True)
-    count = len(names)
-    sums = np.zeros((count, values.shape[1]))
+    sums = np.zeros((len(names), values.shape[1]))
     totals = np.zeros_like(sums)
     np.add.at(sums, index, values * weights)
     np.add.at(totals, index, weights)
+    times = _draws(len(names), resamples, seed)
+    # einsum, not @: BLAS sums in an order that depends on its threads.
+    return np.einsum("rg,gc->rc", times, sums) / np.einsum("rg,gc->rc", times, totals)
+
+
+@functools.lru_cache(maxsize=2)
+def _draws(groups: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each group is in each bootstrap sample: (resamples, groups). Kept for the next metric."""
     draw = np.random.default_rng(seed)
-    means = np.empty((resamples, values.shape[1]))
-    step = max(1, _CELLS // count)
-    for start in range(0, resamples, step):
-        times = draw.multinomial(count, np.full(count, 1 / count), size=min(step, resamples - start))
-        # einsum, not @: BLAS sums in an order that depends on its threads.
-        means[start : start + step] = np.einsum("rg,gc->rc", times, sums) / np.einsum("rg,gc->rc", times, totals)
-    return means
+    times: np.ndarray = np.empty((resamples, groups), np.uint16)
+    for sample in times:
+        sample[:] = np.bincount(draw.integers(groups, size=groups), minlength=groups)
+    return times
 
 
 def _unscored(pair: Pair) -> str:

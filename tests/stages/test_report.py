@@ -274,6 +274,11 @@ def test_verdicts_stand_beside_their_answers(inputs: Path) -> None:
     assert "| coherence | score 0-1 |" in markdown(inputs) and "fits" not in markdown(inputs)
 
 
+def test_few_conversations_are_a_limit(walked: Path) -> None:
+    assert "18 conversation groups: intervals are rough below 20" in html(walked)
+    assert "18 conversation groups: intervals are rough below 20" in markdown(walked)
+
+
 def test_no_samples_when_none_are_wanted(inputs: Path) -> None:
     params = (inputs / "params.yaml").read_text()
     (inputs / "params.yaml").write_text(params.replace("samples: 12", "samples: 0"))
