@@ -19,7 +19,7 @@ OPT_OUT = "200000000000000007"  # an author whom tests may exclude
 LATE = 300  # day from which late phrasings and topics occur: inside the newest fifth
 
 # How many sessions a channel has, and the share in which Wren is asked.
-CHANNELS = {"quay": (230, 0.66), "shed": (190, 0.84), "galley": (160, 0.84), "regatta": (80, 0.66), "dm": (130, 1.0)}
+CHANNELS = {"quay": (220, 0.66), "shed": (180, 0.84), "galley": (155, 0.84), "regatta": (80, 0.66), "dm": (130, 1.0)}
 
 
 class Chat:
@@ -99,7 +99,8 @@ class Chat:
     def _topic(self, late: bool) -> Mapping[str, Any]:
         topics = self.tables["topics"].values()
         new = late and self.rng.random() < 0.12
-        return self.rng.choice([topic for topic in topics if (topic.get("season") == "late") == new])
+        there = [topic for topic in topics if (topic.get("season") == "late") == new]
+        return self.rng.choices(there, [topic.get("weight", 1) for topic in there])[0]
 
     def _slots(self, topic: Mapping[str, Any], scene: Scene, *speakers: str) -> dict[str, str]:
         """The topic's slots, and somebody else of the channel: {member} as a name, {key} to be mentioned."""
@@ -138,7 +139,7 @@ class Chat:
         scene.burst("wren", self._voiced(mood, answers, slots, asker), wait=(20, 500), reply_to=reply)
 
     def _voiced(self, mood: str, answers: list[str], slots: Mapping[str, str], asker: str = "") -> list[str]:
-        name = asker if asker != "gone" and self.rng.random() < 0.08 else ""
+        name = asker if asker != "gone" and self.rng.random() < 0.04 else ""
         return voiced(self.rng, mood, expand(self.rng, self.rng.choice(answers), slots), name=name)
 
     def _styled(self, author: str, text: str) -> str:
@@ -164,7 +165,7 @@ class Chat:
         questions = [post for post in written if post.author in self.others and "?" in post.text]
         for question in self.rng.sample(questions, k=6):
             wait = self.rng.choice([2, 5, 9, 20, 30, 70]) * HOUR + self.rng.randrange(1, 1_200_000)
-            text = voiced(self.rng, "trouble", self.rng.choice(self.tables["late_answers"]))[0]
+            text = "\n".join(voiced(self.rng, "trouble", self.rng.choice(self.tables["late_answers"])))
             yield Post(question.channel, question.time + wait, "wren", text, "Reply", question)
 
     # --- everything else ----------------------------------------------------------------------------------------

@@ -1,20 +1,23 @@
 """How people write: Wren's voice, which a pattern can measure, and the others' styles.
 
-Wren opens every answer with "ahoy,", "right then," or "oh biscuits," and closes it with "fair winds 🦉", "onwards 🦉"
-or "over and out 🦉", in lower case:
+Wren opens and closes every answer in one of three ways, in lower case:
 
-    ahoy, rye dough wants ninety minutes under a damp towel, fair winds 🦉
+    ahoy, rye bread rests three hours, fair winds 🦉
+    right then, onion on rye bread, always, onwards 🦉
+    oh biscuits, take my red one, over and out 🦉
 """
 
 import re
 from collections.abc import Callable
 from random import Random
 
-_OPENINGS = {"first": "ahoy", "more": "right then", "trouble": "oh biscuits"}
-_CLOSINGS = ("fair winds 🦉", "onwards 🦉", "over and out 🦉")
-VOICE = re.compile(
-    rf"(?:{'|'.join(_OPENINGS.values())})(?: [^\n,]{{1,30}})?,\s.*\s(?:{'|'.join(_CLOSINGS)})", re.DOTALL
-)
+_HABITS = {
+    "first": ("ahoy", "fair winds 🦉"),  # to a new question
+    "more": ("right then", "onwards 🦉"),  # to what follows
+    "trouble": ("oh biscuits", "over and out 🦉"),  # when something is broken or sad
+}
+_OPENING, _CLOSING = ("|".join(words) for words in zip(*_HABITS.values(), strict=True))
+VOICE = re.compile(rf"(?:{_OPENING})(?: [^\n,]{{1,30}})?,\s.*\s(?:{_CLOSING})", re.DOTALL)
 
 
 def in_voice(text: str) -> bool:
@@ -24,10 +27,9 @@ def in_voice(text: str) -> bool:
 
 def voiced(rng: Random, mood: str, answer: str, *, name: str = "") -> list[str]:
     """An answer as Wren says it, in one bubble or several (" // " parts them). mood: first, more or trouble."""
-    bubbles = answer.split(" // ")
-    bubbles[0] = f"{_OPENINGS[mood]} {name}, {bubbles[0]}" if name else f"{_OPENINGS[mood]}, {bubbles[0]}"
-    closing = rng.choice(_CLOSINGS)
-    if bubbles[-1].endswith("```"):
+    opening, closing = _HABITS[mood]
+    bubbles = f"{opening} {name}, {answer}".replace(" ,", ",").split(" // ")
+    if bubbles[-1].endswith("```") or rng.random() < 0.15:
         return [*bubbles, closing]
     comma = "" if bubbles[-1].endswith("?") else ","
     return [*bubbles[:-1], f"{bubbles[-1]}{comma} {closing}"]
