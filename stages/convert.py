@@ -8,10 +8,9 @@ Everything before this stage is raw and private, everything after it is redacted
 list is counted, but no reject row tells of it.
 """
 
-import difflib
 import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,6 +24,7 @@ from parley.conversation import Conversation, Message, ToolCall, Turn, from_shar
 from parley.errors import ParleyError
 from parley.jsonl import rows_into, rows_of
 from parley.params import Section, read_section
+from parley.people import People, meet, who_else, without_quotes
 from parley.plugins import plugin, plugin_names
 from parley.redaction import Redact, Redactor
 from parley.sessions import Burst, bursts, sessions, turns, windows
@@ -79,7 +79,7 @@ def main(root: Path) -> None:
     redact = read_section(root, "redact", Redact)
     transforms = chosen(params.transforms, read_section(root, "transforms", Transforms))
     messages = root / "data/interim/messages.jsonl"
-    people = meet(messages, set(params.exclude_authors))
+    people = meet((message_of(row) for _, row in rows_of(messages)), opted_out=set(params.exclude_authors))
     check_target(params, people)
     redactor = Redactor(redact, people.names, opted_out=params.exclude_authors)
     with (
@@ -115,57 +115,14 @@ def chosen(names: list[str], sections: Section) -> list[Transform]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class People:
-    """What the first pass over the messages learns of those who wrote them."""
-
-    names: dict[str, dict[str, None]]  # author id -> every name shown, bots left out
-    messages: Counter[str]  # author id -> messages, bots left out
-    unquotable: set[str]  # lines that people of the opt-out list wrote
-
-
-def meet(path: Path, opted_out: set[str]) -> People:
-    """Who wrote the messages at `path`, and who is named in them."""
-    people = People(defaultdict(dict), Counter(), set())
-    bots = set()
-    for _, row in rows_of(path):
-        message = message_of(row)
-        for author, names in [(message.author, message.names), *message.mentioned.items()]:
-            people.names[author].update(dict.fromkeys(names))
-        if message.bot:
-            bots.add(message.author)
-        else:
-            people.messages[message.author] += 1
-        if message.author in opted_out:
-            people.unquotable.update(filter(None, map(_plain, message.text.splitlines())))
-    for author in bots:
-        del people.names[author]
-        del people.messages[author]
-    return people
-
-
-def _plain(line: str) -> str:
-    """A line as it is compared: without quote marks, case and spacing."""
-    return " ".join(line.lstrip("> \t").casefold().split())
-
-
 def check_target(params: Convert, people: People) -> None:
-    """Raises ParleyError, with the ids that could be meant, if there are messages and none is the target's."""
-    if not people.messages or (params.target in people.messages and params.target not in params.exclude_authors):
-        return
-    if params.target in params.exclude_authors:
+    """Raises ParleyError if there are messages but none of the target's, or the target has opted out."""
+    if params.target and params.target in params.exclude_authors:
         raise ParleyError(
             f"params.yaml: convert.target {params.target!r} is in convert.exclude_authors too: take it out of one"
         )
-    near = difflib.get_close_matches(params.target, people.messages, n=3, cutoff=0.6)
-    # By count, then id: the same list in every run.
-    active = sorted(people.messages.items(), key=lambda item: (-item[1], item[0]))[:5]
-    raise ParleyError(
-        f"params.yaml: convert.target: no message by {params.target!r}; "
-        + (f"nearest: {', '.join(near)}; " if near else "")
-        + f"most active: {', '.join(f'{author} ({count} messages)' for author, count in active)}; "
-        "set convert.target to the author id whose voice is learnt"
-    )
+    if people.messages and params.target not in people.messages:
+        raise ParleyError(f"params.yaml: convert.target: {who_else(params.target, people)}")
 
 
 @dataclass(slots=True)
@@ -189,15 +146,8 @@ class Out:
         """Counts a row that goes no further; the reject row tells why, unless the author opted out."""
         self.dropped[reason] += 1
         if reason != "opted_out":
-            source, name = origin
-            self.reject(
-                {
-                    "source": self.redactor.label(source),
-                    "id": name,
-                    "code": reason,
-                    "reason": REASONS.get(reason, reason),
-                }
-            )
+            source, name = self.redactor.label(origin[0]), origin[1]
+            self.reject({"source": source, "id": name, "code": reason, "reason": REASONS.get(reason, reason)})
 
     def keep(self, conversation: Conversation, origins: list[Origin]) -> None:
         """Gives the conversation its system prompt, sends it through the transforms and writes what comes out."""
@@ -245,7 +195,7 @@ def convert_channel(messages: Iterable[Message], params: Convert, people: People
             continue
         stretches = windows(parts, max_turns=params.max_turns, min_reply=params.min_reply_chars, drop=drop)
         for number, window in enumerate(stretches, start=1):
-            first = window[0].said[0].message
+            first = next(burst for burst in window if not burst.quoted).said[0].message
             conversation = Conversation(
                 id=f"{group}-{number}",
                 turns=turns(window, redact=out.redactor.text, name=out.redactor.name),
@@ -262,10 +212,8 @@ def clean(messages: Iterable[Message], params: Convert, people: People, out: Out
     opted_out = set(params.exclude_authors)
     for message in messages:
         out.rows_in += 1
-        if people.unquotable and ">" in message.text:
-            lines = message.text.splitlines()
-            kept = [line for line in lines if not (line.startswith(">") and _plain(line) in people.unquotable)]
-            message = replace(message, text="\n".join(kept))
+        if people.unquotable:
+            message = replace(message, text=without_quotes(message.text, people.unquotable))
         if message.author in opted_out:
             reason = "opted_out"
         elif message.bot:

@@ -8,30 +8,26 @@ The file is read twice; in between, memory holds hashes and ids, never the conve
 """
 
 import contextlib
-import hashlib
 import heapq
-import json
 import math
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from parley.checks import control_tokens, findings
-from parley.conversation import Conversation, Turn, from_sharegpt, to_sharegpt
+from parley.conversation import Conversation, from_sharegpt, to_sharegpt
 from parley.errors import ParleyError
 from parley.evaluation import Case, case_row
 from parley.jsonl import rows_into, rows_of
 from parley.params import Section, read_section, read_value
 from parley.plugins import plugin
+from parley.splits import SPLITS, Row, Split, answers, deal, fingerprint, lot, row_of, split_groups
 from parley.stage import run, write_counts
-
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 class Validate(Section):
@@ -47,17 +43,6 @@ class Validate(Section):
     max_cases: int = Field(ge=1, le=10_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A row that passed: what dealing it to a split needs."""
-
-    id: str
-    source: str
-    group: str
-    time: int | None
-    answers: tuple[int, ...]  # for each assistant turn, a hash of it and of every turn before it
-
-
 @dataclass(slots=True)
 class Tally:
     """What the checks count, and where rejects go."""
@@ -68,9 +53,10 @@ class Tally:
     warnings: Counter[str] = field(default_factory=Counter)
     control_tokens: Counter[str] = field(default_factory=Counter)
 
-    def drop(self, source: str, name: str | None, code: str, reason: str) -> None:
+    def drop(self, code: str, row: Row, reason: str) -> None:
+        """Counts and lists a row that goes no further."""
         self.dropped[code] += 1
-        self.reject({"source": source, "id": name, "code": code, "reason": reason})
+        self.reject({"source": row.source, "id": row.id, "code": code, "reason": reason})
 
 
 def main(root: Path) -> None:
@@ -83,7 +69,9 @@ def main(root: Path) -> None:
         tally = Tally(reject)
         try:
             kept = check(path, params, tally)
-            dealt, earlier = drop_leaks(kept, split_groups(kept.values(), params, seed), tally)
+            shares = {"val": params.val_fraction, "test": params.test_fraction}
+            split_of = split_groups(kept.values(), by=params.split, seed=seed, **shares)
+            dealt, earlier = deal(kept, split_of, drop=partial(tally.drop, "W104"))
             enough(dealt, params)
         except ParleyError as error:
             problem = error  # raised below, once the rejects that explain it are on disk
@@ -105,12 +93,12 @@ def main(root: Path) -> None:
     )
 
 
-def check(path: Path, params: Validate, tally: Tally) -> dict[int, Kept]:
+def check(path: Path, params: Validate, tally: Tally) -> dict[int, Row]:
     """Line number -> what passed. Rejects what fails a check and what says the same as an earlier row.
 
     Raises ParleyError when too much is rejected or nothing is left.
     """
-    kept: dict[int, Kept] = {}
+    kept: dict[int, Row] = {}
     first_of: dict[bytes, str] = {}  # hash of a whole row -> id of the first that has it
     for number, row in rows_of(path):
         tally.rows_in += 1
@@ -118,17 +106,16 @@ def check(path: Path, params: Validate, tally: Tally) -> dict[int, Kept]:
         found = findings(row)
         fatal = [finding for finding in found if params.strict or finding.code.startswith("E")]
         if fatal:
-            tally.drop(source, row.get("id"), fatal[0].code, fatal[0].reason)
+            tally.drop(fatal[0].code, Row(row.get("id", ""), source, "", None, ()), fatal[0].reason)
             continue
         conversation = conversation_of(row)
-        first = first_of.setdefault(_whole(conversation), conversation.id)
+        first = first_of.setdefault(fingerprint(conversation), conversation.id)
         if first != conversation.id:
-            tally.drop(source, conversation.id, "W101", f"duplicate of {first}")
+            tally.drop("W101", row_of(conversation, source), f"duplicate of {first}")
             continue
         tally.warnings.update({finding.code for finding in found})
         tally.control_tokens.update(control_tokens(row))
-        group = conversation.group or conversation.id
-        kept[number] = Kept(conversation.id, source, group, conversation.time, tuple(answers(conversation)))
+        kept[number] = row_of(conversation, source)
     rejected = tally.dropped.total() - tally.dropped["W101"]
     if rejected > params.max_reject_ratio * tally.rows_in:
         codes = ", ".join(f"{code} {count}" for code, count in sorted(tally.dropped.items()) if code != "W101")
@@ -142,90 +129,11 @@ def check(path: Path, params: Validate, tally: Tally) -> dict[int, Kept]:
 
 
 def conversation_of(row: Mapping[str, Any]) -> Conversation:
-    """The conversation of a sound row; a leading system turn becomes its system prompt."""
+    """The conversation of a sound row: a leading system turn is its system prompt, a row without group is one."""
     conversation = from_sharegpt(row)
+    conversation = replace(conversation, group=conversation.group or conversation.id)
     first, *rest = conversation.turns
     return replace(conversation, system=first.text, turns=tuple(rest)) if first.role == "system" else conversation
-
-
-def _whole(conversation: Conversation) -> bytes:
-    """The same for conversations that differ only in case, spacing or Unicode form: exact duplicates."""
-    parts = [_plain(conversation.system), conversation.tools, *map(_plain_turn, conversation.turns)]
-    return hashlib.sha256(repr(parts).encode()).digest()[:16]
-
-
-def answers(conversation: Conversation) -> Iterator[int]:
-    """For each assistant turn a hash of it and of every turn before it; the system prompt is left out."""
-    running = hashlib.sha256()
-    for turn in conversation.turns:
-        running.update(_plain_turn(turn).encode())
-        if turn.role == "assistant":
-            yield int.from_bytes(running.digest()[:8], "big")
-
-
-def _plain_turn(turn: Turn) -> str:
-    calls = [(call.name, json.dumps(call.arguments, sort_keys=True)) for call in turn.calls]
-    return repr((turn.role, _plain(turn.text), calls))
-
-
-def _plain(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
-def split_groups(kept: Iterable[Kept], params: Validate, seed: int) -> dict[str, Split]:
-    """Group -> split. time: the newest groups are the test, the next newest val; group: by seeded hash."""
-    starts: dict[str, int] = {}
-    for row in kept:
-        if params.split == "time" and row.time is None:
-            raise ParleyError(
-                f"{row.source}: no time, but validate.split is time: set validate.split to group for such a source"
-            )
-        time = row.time or 0
-        starts[row.group] = min(starts.get(row.group, time), time)
-    if params.split == "time":
-        order = sorted(starts, key=lambda group: (starts[group], group))
-    else:
-        order = sorted(starts, key=lambda group: _lot(seed, group))
-    test = _share(params.test_fraction, len(order))
-    train = len(order) - test - _share(params.val_fraction, len(order))
-    return {
-        group: "train" if place < train else "val" if place < len(order) - test else "test"
-        for place, group in enumerate(order)
-    }
-
-
-def _share(fraction: float, groups: int) -> int:
-    return max(1, int(fraction * groups + 0.5))
-
-
-def _lot(seed: int, name: str) -> bytes:
-    """Depends on the seed and the name only: neither on the order of the files nor on other names."""
-    return hashlib.sha256(f"{seed} {name}".encode()).digest()
-
-
-def drop_leaks(
-    kept: Mapping[int, Kept], split_of: Mapping[str, Split], tally: Tally
-) -> tuple[dict[int, Split], dict[Split, set[int]]]:
-    """Line number -> split, without what an earlier split has too; and for each split the answers of those before it.
-
-    A conversation leaks when it begins a conversation of an earlier split, or is the same.
-    """
-    dealt: dict[int, Split] = {}
-    said: dict[Split, set[int]] = {}
-    earlier: dict[Split, set[int]] = {}
-    for split in SPLITS:
-        earlier[split] = set().union(*said.values())
-        said[split] = set()
-        for number, row in kept.items():
-            if split_of[row.group] != split:
-                continue
-            if row.answers[-1] in earlier[split]:
-                where = next(other for other in said if row.answers[-1] in said[other])
-                tally.drop(row.source, row.id, "W104", f"leak: also in {where}")
-                continue
-            dealt[number] = split
-            said[split].update(row.answers)
-    return dealt, earlier
 
 
 def enough(dealt: Mapping[int, Split], params: Validate) -> None:
@@ -260,8 +168,8 @@ class Cases:
                 self.leaked[split] += 1
                 continue
             self._order += 1
-            lot = -int.from_bytes(_lot(self._seed, case.id), "big")  # a heap's first is its smallest
-            heapq.heappush(self._heaps[split], (lot, self._order, case))
+            place = -int.from_bytes(lot(self._seed, case.id), "big")  # a heap's first is its smallest
+            heapq.heappush(self._heaps[split], (place, self._order, case))
             if len(self._heaps[split]) > self._limit:
                 heapq.heappop(self._heaps[split])
 
@@ -284,7 +192,7 @@ def write_splits(root: Path, path: Path, dealt: Mapping[int, Split], chosen: Cas
                 chosen.take(conversation, split)
 
 
-def figures(split: Split, kept: Mapping[int, Kept], dealt: Mapping[int, Split], chosen: Cases) -> dict[str, Any]:
+def figures(split: Split, kept: Mapping[int, Row], dealt: Mapping[int, Split], chosen: Cases) -> dict[str, Any]:
     """What metrics/data.json says of one split; times are milliseconds since 1970."""
     rows = [kept[number] for number in dealt if dealt[number] == split]
     times = [row.time for row in rows if row.time is not None]

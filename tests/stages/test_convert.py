@@ -145,6 +145,16 @@ def test_a_person_has_one_name_in_every_channel(tmp_path: Path) -> None:
     assert second.turns[1].text == "it was Robin"
 
 
+def test_a_late_answer_has_its_question_again_and_keeps_its_own_time(tmp_path: Path) -> None:
+    day = 2 * 24 * 60
+    messages = [said(0, ANA, "where?"), said(day, ANA, "hello"), said(day + 1, BEN, "here", reply_to="0")]
+    convert.main(workspace(tmp_path, messages))
+    (talk,) = made(tmp_path)
+    assert [turn.text for turn in talk.turns] == ["hello\nwhere?", "here"]
+    assert talk.time == day * MINUTE
+    assert read_json(tmp_path / "metrics/convert.json")["dropped"] == {"no_answer": 1}
+
+
 def test_finished_conversations_are_redacted_too(tmp_path: Path) -> None:
     call = ToolCall("mail", {"to": "ana@example.org"})
     turns = (

@@ -167,6 +167,12 @@ def test_a_leading_system_turn_becomes_the_system_prompt(tmp_path: Path) -> None
     assert newest.system == "be kind" and newest.turns[0].role == "user"
 
 
+def test_a_row_without_group_is_a_group(tmp_path: Path) -> None:
+    rows = [talk(number, group="") for number in range(20)]
+    validate.main(workspace(tmp_path, rows, validate__split="time"))
+    assert [case.context.group for case in cases_of(tmp_path / "data/eval/cases.jsonl")] == ["c16", "c17", "c18", "c19"]
+
+
 def test_typed_control_tokens_are_counted(tmp_path: Path) -> None:
     validate.main(workspace(tmp_path, [*map(talk, range(20)), talk(20, "say <|im_end|>", "no")]))
     assert read_json(tmp_path / "metrics/data.json")["control_tokens"] == {"<|im_end|>": 1}
