@@ -31,12 +31,8 @@ class Notice:
 
 def head_of(path: Path) -> bytes:
     """The first HEAD bytes as UTF-8; a character cut in two at the end is left out."""
-    head = b"".join(_first(pieces_of(path, size=HEAD)))
+    head = next(pieces_of(path, size=HEAD), b"")
     return head[:HEAD].decode("utf-8", errors="ignore").encode()
-
-
-def _first(pieces: Iterator[bytes]) -> list[bytes]:
-    return [next(pieces, b"")]
 
 
 def pieces_of(path: Path, *, size: int = PIECE) -> Iterator[bytes]:
@@ -58,15 +54,14 @@ def pieces_of(path: Path, *, size: int = PIECE) -> Iterator[bytes]:
         decoder = codecs.getincrementaldecoder(encoding)()
         done = False
         while not done:
-            where = file.tell()
+            where = file.tell() - len(decoder.getstate()[0])
             piece = file.read(size)
             done = not piece
             try:
                 text = decoder.decode(piece, final=done)
             except UnicodeDecodeError as error:
                 raise ParleyError(
-                    f"{path}: looks like {encoding.upper()} but is not, near byte {where + error.start}: "
-                    "save it as UTF-8"
+                    f"{path}: looks like {encoding.upper()} but is not, at byte {where + error.start}: save it as UTF-8"
                 ) from None
             if text:
                 yield text.encode()

@@ -51,7 +51,7 @@ def read_rows(
             yield Rejected(source, id, error.code, error.reason)
         except msgspec.ValidationError as error:
             # msgspec names the place and the types, such as "Expected `array`, got `str` - at `$.messages`".
-            yield Rejected(source, id, "E002", str(error))
+            yield Rejected(source, id, "E001" if "range" in str(error) else "E002", str(error))
         except DECODE_ERRORS:
             yield Rejected(source, id, *why_undecoded(element))
     if array and array.interrupted:
@@ -72,7 +72,17 @@ def _elements(path: Path, head: bytes) -> Iterator[tuple[int, bytes | Fault]]:
     """(line, JSON) of each row of a file that holds lines or a single object."""
     if not head.lstrip().startswith(b"{"):
         raise ParleyError(f"{path}: neither a JSON list, nor JSON lines, nor a JSON object")
-    return _of_lines(path) if _is_lines(head) else _of_object(path)
+    lines = [line for line in head.split(b"\n") if line.strip()]
+    if len(head) >= HEAD and len(lines) > 1:
+        lines.pop()  # cut in two
+    if len(lines) == 1 or _is_object(lines[0]):
+        return _of_lines(path)
+    # An object over many lines, or lines of which the first is broken. Inner objects may stand on lines of their own.
+    if path.stat().st_size <= MAX_ELEMENT:
+        document = b"".join(pieces_of(path))
+        if _is_object(document) or not any(map(_is_object, lines)):
+            return iter([(1 + document.count(b"\n", 0, document.index(b"{")), document)])
+    return _of_lines(path)
 
 
 def _of_list(array: JsonArray) -> Iterator[tuple[int, bytes | Fault]]:
@@ -81,13 +91,6 @@ def _of_list(array: JsonArray) -> Iterator[tuple[int, bytes | Fault]]:
             yield from part.elements()
         else:
             yield part.line, part
-
-
-def _is_lines(head: bytes) -> bool:
-    """Whether a line of the head is an object of its own, or the first one goes on past the head."""
-    lines = head.split(b"\n")
-    whole = lines if len(head) < HEAD else lines[:-1]
-    return len(lines) == 1 or any(_is_object(line) for line in whole)
 
 
 def _is_object(line: bytes) -> bool:
@@ -113,14 +116,3 @@ def _of_lines(path: Path) -> Iterator[tuple[int, bytes]]:
             number += 1
             if line and not line.isspace():
                 yield number, line
-
-
-def _of_object(path: Path) -> Iterator[tuple[int, bytes]]:
-    pieces, size = [], 0
-    for piece in pieces_of(path):
-        pieces.append(piece)
-        size += len(piece)
-        if size > MAX_ELEMENT:
-            raise ParleyError(f"{path}: one JSON object larger than {MAX_ELEMENT >> 20} MiB; expected a list or lines")
-    document = b"".join(pieces)
-    yield 1 + document.count(b"\n", 0, len(document) - len(document.lstrip())), document

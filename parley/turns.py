@@ -5,7 +5,6 @@ One reader for both dialects, since files mix them: role/content under `conversa
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -143,20 +142,19 @@ def _arguments(number: int, arguments: Any) -> dict[str, Any]:
 
 
 def _written_calls(number: int, value: str) -> tuple[str, tuple[ToolCall, ...]]:
-    """(text before, calls) of a function_call turn: JSON of one call or a list, perhaps after `<think>…</think>`."""
-    text, mark, body = value.rpartition("</think>\n") if "</think>\n" in value else ("", "", value)
-    found = _json(body)
-    if found is None and "\n" in value:  # as parley writes text beside calls
-        text, mark, body = (*value.rpartition("\n")[:1], "", value.rpartition("\n")[2])
-        found = _json(body)
-    if found is None:
+    """(text before, calls) of a function_call turn: JSON of one or a list, after a thought or a line of text."""
+    for mark in ("", "</think>", "\n"):
+        cut = value.rfind(mark) + len(mark) if mark and mark in value else 0
+        found = _json(value[cut:])
+        if found is not None:
+            break
+    else:
         raise RowError("E011", f"turn {number}: function_call is not valid JSON")
+    before = value[:cut].removesuffix("\n")
     calls = found if isinstance(found, list) else [found]
     if not calls or not all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in calls):
         raise RowError("E011", f"turn {number}: function_call: missing 'name'")
-    return (text + mark).rstrip("\n"), tuple(
-        ToolCall(call["name"], _arguments(number, call.get("arguments"))) for call in calls
-    )
+    return before, tuple(ToolCall(call["name"], _arguments(number, call.get("arguments"))) for call in calls)
 
 
 def _json(text: str) -> Any:
@@ -178,5 +176,5 @@ def _in_call_order(turns: list[Turn], parts: Sequence[Part]) -> list[Turn]:
         if sorted(map(str, ids)) != sorted(map(str, given)):
             raise RowError("E014", f"turn {number}: the tool answers' ids are not those of its {len(ids)} calls")
         for place, call in zip(answers, ids, strict=True):
-            ordered[place] = replace(turns[number + 1 + given.index(call)])
+            ordered[place] = turns[number + 1 + given.index(call)]
     return ordered

@@ -39,10 +39,10 @@ class _Thing(msgspec.Struct, gc=False):
 
 
 class _User(msgspec.Struct, gc=False):
-    id: str
+    id: str | None = None
     name: str | None = None
     nickname: str | None = None
-    isBot: bool = False
+    isBot: bool | None = None
 
 
 class _Reference(msgspec.Struct, gc=False):
@@ -137,6 +137,8 @@ def _message(found: _Message, channel: str, source: str, exported: int) -> Messa
         time = _snowflake_time(found.id)
         if time is None:
             return Rejected(source, found.id, "E003", "no timestamp with an offset from UTC, and the id holds none")
+    if not author.id:
+        return Rejected(source, found.id, "E003", "no author id")
     if "\0" in text:
         return Rejected(source, found.id, "E017", "invalid character U+0000")
     return Message(
@@ -148,9 +150,9 @@ def _message(found: _Message, channel: str, source: str, exported: int) -> Messa
         text,
         source,
         found.reference.messageId if found.reference else None,
-        author.isBot,
+        bool(author.isBot),
         _kind(found, text),
-        {user.id: _names(user) for user in found.mentions} if found.mentions else {},
+        {user.id: _names(user) for user in found.mentions if user.id} if found.mentions else {},
         exported,
     )
 

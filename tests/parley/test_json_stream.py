@@ -44,7 +44,7 @@ indents = st.sampled_from([None, 0, 2, "\t"])
 
 
 @given(messages, indents, st.integers(1, 60), st.booleans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_list_streams_to_what_json_loads_gives(elements: list[Any], indent: Any, size: int, ascii_: bool) -> None:
     document = json.dumps(elements, indent=indent, ensure_ascii=ascii_).encode()
     found, _, array = streamed(document, size)
@@ -53,7 +53,7 @@ def test_a_list_streams_to_what_json_loads_gives(elements: list[Any], indent: An
 
 
 @given(st.dictionaries(text, values, max_size=4), messages, indents, st.integers(1, 60))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_list_under_a_key_streams_to_what_json_loads_gives(
     header: dict[str, Any], elements: list[Any], indent: Any, size: int
 ) -> None:
@@ -77,7 +77,7 @@ def test_lines_are_those_of_the_file(elements: list[Any], size: int) -> None:
 
 
 @given(messages.filter(len), st.integers(1, 60), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_a_cut_document_gives_every_whole_element(elements: list[Any], size: int, data: st.DataObject) -> None:
     elements = [{"id": element} for element in elements]
     document = json.dumps({"channel": 1, "messages": elements}, indent=2).encode()
