@@ -17,7 +17,6 @@ from pathlib import Path
 import msgspec
 
 from parley.conversation import Message
-from parley.files import SCHEMA
 
 BATCH = 8192  # messages held in memory to be sorted
 BATCH_TEXT = 1 << 22  # and their characters
@@ -29,7 +28,6 @@ Drop = Callable[[Message, str], None]  # told the copy that is dropped, and the 
 
 _encode_lines = msgspec.json.Encoder(order="sorted").encode_lines
 _decode = msgspec.json.Decoder(Message).decode
-_START = b'\n{"schema":%d,' % SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +172,7 @@ class _Writer:
         run = self.runs[-1] if self.runs and self.runs[-1].last < first else None
         path = run.path if run else self._folder / f"{len(self.runs):06}.jsonl"
         with path.open("ab") as file:
-            file.write((b"\n" + _encode_lines(batch)[:-1]).replace(b"\n{", _START)[1:] + b"\n")
+            file.write(_encode_lines(batch))
         if run:
             in_time = run.in_time and part.in_time and run.last_time <= part.first_time
             messages = run.messages + part.messages

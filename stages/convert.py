@@ -18,6 +18,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from pydantic import Field, create_model
 
 from parley.conversation import Conversation, Message, ToolCall, Turn, from_sharegpt, message_of, to_sharegpt
@@ -213,7 +214,7 @@ def clean(messages: Iterable[Message], params: Convert, people: People, out: Out
     for message in messages:
         out.rows_in += 1
         if people.unquotable:
-            message = replace(message, text=without_quotes(message.text, people.unquotable))
+            message = msgspec.structs.replace(message, text=without_quotes(message.text, people.unquotable))
         if message.author in opted_out:
             reason = "opted_out"
         elif message.bot:
