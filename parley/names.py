@@ -21,13 +21,18 @@ where which who why win with word work world would yeah year yes yet you your em
 admin agent anon anonymous anyone bot boss bro channel chat chief coder deleted dev developer discord doctor
 everyone friend gamer group guest helper hero host king lady leader lord master member mod moderator mom nobody
 owner person player prince princess queen server somebody someone staff student support system teacher unknown user
+aunt auntie brother cousin dad father grandma grandpa mama mother mum papa sister uncle
+"""
 
+_NAME_WORDS = """
 amber angel april august autumn bill black blue brook brown bush chance chase christian cliff crystal dawn dean drew
 east faith field forest fox frank ginger grace grant gray green hall hill hope hunter jade jewel joy july june lake
 lance little mark may melody miles mill misty moon north olive page park patience pearl penny pike price ray rich
 river rob rock rose ruby rusty sage sandy sky skip small south star stone storm sue summer trip wade ward west white
 will winter wolf wood woods young
+"""
 
+_HANDLES = """
 angry baby bear bird broken crazy cyber dark dead death demon devil dragon fire flame fish ghost gold golden happy
 heart ice iron killer lazy legend light lost lover magic metal mister music ninja orange panda pink pixel potato
 power pro purple rain rainbow shadow silent silver smile snow space spicy super sweet tea tiger toxic water wild
@@ -38,6 +43,9 @@ van von der den del das dos los les bin ibn und die que por con mit pour avec un
 
 PSEUDONYMS = _PSEUDONYMS.split()
 
-# The commonest words of chat, words for anybody, words that are first or last names too, favourites of handles,
-# small words of other languages. A name that is one of them is redacted only where it is clearly a name.
-ORDINARY = frozenset(_ORDINARY.split())
+# Words that are first or last names too: redacted where they are written large inside a sentence.
+NAME_WORDS = frozenset(_NAME_WORDS.split())
+
+# With them, the commonest words of chat, words for anybody, favourites of handles, small words of other languages.
+# A name that is one of them is redacted only where it is clearly a name.
+ORDINARY = frozenset([*_ORDINARY.split(), *_HANDLES.split()]) | NAME_WORDS

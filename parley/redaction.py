@@ -15,7 +15,7 @@ import phonenumbers
 from pydantic import Field
 
 from parley.errors import ParleyError
-from parley.names import ORDINARY, PSEUDONYMS
+from parley.names import NAME_WORDS, ORDINARY, PSEUDONYMS
 from parley.params import Section
 
 # A step takes a text and gives it back without one kind of thing, and how many there were.
@@ -196,7 +196,7 @@ def _forms(people: Mapping[str, Collection[str]]) -> Iterator[tuple[str, str]]:
                     parts[word.casefold()].setdefault(author, word)
     for owners in parts.values():
         author, word = next(iter(owners.items()))
-        if len(owners) <= _FREQUENT and _is_telling(word):
+        if len(owners) <= _FREQUENT and (_is_telling(word) or word.casefold() in NAME_WORDS):
             yield word, author
 
 

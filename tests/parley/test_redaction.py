@@ -102,6 +102,11 @@ def test_a_part_that_many_share_points_at_nobody() -> None:
     assert redacted("the Crew aaa", people) != "the Crew aaa"
 
 
+def test_a_first_name_that_is_a_word_goes_where_it_is_written_large() -> None:
+    text = "thanks Grace, by the grace of it. May I? Uncle said so"
+    assert redacted(text, {"1": ("Grace May", "Uncle Grace")}) == text.replace("thanks Grace", "thanks Robin")
+
+
 def test_an_unknown_region_is_refused_by_name() -> None:
     with pytest.raises(ParleyError, match=r"redact\.phone_region: 'XX'"):
         phones("XX")
