@@ -76,12 +76,13 @@ def compare(
         drawn = resampled_means(values, weights, groups, resamples=resamples, seed=seed)
     else:
         entry["no_interval"] = "all cases come from one conversation group; an interval needs two"
-    for column, model in enumerate(("tuned", "base")):
-        entry[model] = _estimate(means[column], None if drawn is None else drawn[:, column], entry["groups"])
-        if drawn is not None and unit == "rate" and len(set(values[:, column])) == 1:
-            entry[model] |= _wilson(means[column], entry["groups"])
+    entry["tuned"], entry["base"] = (
+        _estimate(means[column], None if drawn is None else drawn[:, column], entry["groups"]) for column in (0, 1)
+    )
     difference = None if drawn is None else drawn[:, 0] - drawn[:, 1]
     entry["difference"] = _estimate(means[0] - means[1], difference, entry["groups"])
+    if unit == "rate" and drawn is not None:
+        _widen_rates(entry, [len(set(values[:, column])) == 1 for column in (0, 1)])
     if shown:
         entry["shown"] = {"unit": shown_unit}
         for model in ("tuned", "base"):
@@ -136,14 +137,23 @@ def _estimate(mean: float, drawn: np.ndarray | None, groups: int) -> Estimate:
     return {"value": _rounded(mean), "low": _rounded(low), "high": _rounded(high)}
 
 
-def _wilson(rate: float, n: int) -> Estimate:
-    """Ends of Wilson's score interval for a rate of 0 or 1.
+def _widen_rates(entry: dict[str, Any], constant: Sequence[bool]) -> None:
+    """Gives a rate of 0 or 1 Wilson's interval: "none of 20" is no proof of never, yet every resample says 0.
 
-    "None of 20" is no proof of never, yet every resample of it says 0. n counts groups, which is
-    careful: cases of one group may all be alike. https://doi.org/10.1080/01621459.1927.10502953
+    Two such rates give Newcombe's interval of their difference. n counts groups, which is careful: cases
+    of one group may all be alike. https://doi.org/10.1080/01621459.1927.10502953 (Wilson),
+    https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I (Newcombe, method 10)
     """
-    edge = _rounded(n / (n + ndtri((1 + LEVEL) / 2) ** 2))
-    return {"low": edge, "high": 1.0} if rate else {"low": 0.0, "high": _rounded(1 - edge)}
+    edge = entry["groups"] / (entry["groups"] + ndtri((1 + LEVEL) / 2) ** 2)
+    for model, is_constant in zip(("tuned", "base"), constant, strict=True):
+        if is_constant:
+            low, high = (edge, 1.0) if entry[model]["value"] else (0.0, 1 - edge)
+            entry[model] |= {"low": _rounded(low), "high": _rounded(high)}
+    if all(constant):
+        tuned, base, gap = entry["tuned"], entry["base"], entry["difference"]
+        below = math.hypot(tuned["value"] - tuned["low"], base["high"] - base["value"])
+        above = math.hypot(tuned["high"] - tuned["value"], base["value"] - base["low"])
+        gap |= {"low": _rounded(gap["value"] - below), "high": _rounded(gap["value"] + above)}
 
 
 def _rounded(value: float) -> float:

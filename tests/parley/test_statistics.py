@@ -152,13 +152,22 @@ def test_one_conversation_gives_a_mean_without_an_interval() -> None:
 
 
 def test_none_of_ten_is_no_proof_of_never() -> None:
-    # Wilson for 0 of 10: z^2 / (n + z^2).
+    # Wilson for 0 of 10: z^2 / (n + z^2); Newcombe for 0 of 10 against 10 of 10 adds the two gaps squared.
     found = compared(each_its_own_group([0.0] * 10, [1.0] * 10), unit="rate")
-    z2 = 1.959963984540054**2
+    edge = 10 / (10 + 1.959963984540054**2)
     assert found["tuned"]["low"] == 0.0
-    assert found["tuned"]["high"] == pytest.approx(z2 / (10 + z2), rel=1e-9)
-    assert found["base"]["low"] == pytest.approx(10 / (10 + z2), rel=1e-9)
+    assert found["tuned"]["high"] == pytest.approx(1 - edge, rel=1e-9)
+    assert found["base"]["low"] == pytest.approx(edge, rel=1e-9)
     assert found["base"]["high"] == 1.0
+    assert found["difference"]["low"] == -1.0
+    assert found["difference"]["high"] == pytest.approx(-1 + math.hypot(1 - edge, 1 - edge), rel=1e-9)
+
+
+def test_never_in_either_model_leaves_room_for_a_difference() -> None:
+    found = compared(each_its_own_group([0.0] * 10, [0.0] * 10), unit="rate")
+    assert found["difference"]["value"] == 0.0
+    assert found["difference"]["high"] == found["tuned"]["high"] > 0.2
+    assert found["difference"]["low"] == -found["base"]["high"]
 
 
 def test_shown_goes_through_the_ends_of_the_interval() -> None:
