@@ -87,8 +87,14 @@ class Conversation:
     author: str = ""  # pseudonym of the person the assistant's turns come from; "" when unknown
 
 
+def message_row(message: Message) -> dict[str, Any]:
+    """The row of data/interim/messages.jsonl; `message_of` gives the message back."""
+    row: dict[str, Any] = msgspec.to_builtins(message)
+    return row
+
+
 def message_of(row: Mapping[str, Any]) -> Message:
-    """The message of a row of data/interim/messages.jsonl."""
+    """The message of a row that `message_row` made."""
     return msgspec.convert(row, Message)
 
 
