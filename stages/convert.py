@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import msgspec
 from pydantic import Field, create_model
 
 from parley.conversation import Conversation, Message, ToolCall, Turn, from_sharegpt, message_of, to_sharegpt
