@@ -30,6 +30,9 @@ def run(name: str, main: Callable[[Path], None]) -> None:
     words; PARLEY_DEBUG=1 prints the message too.
     """
     signal.signal(signal.SIGTERM, _terminated)
+    # Threads that wait for their core asleep: beside another busy program, spinning ones make a stage many times
+    # slower. It must be set before torch is loaded, and changes no result.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     start = time.monotonic()
     try:
         main(Path())

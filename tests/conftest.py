@@ -1,8 +1,11 @@
 """What many tests need. Heavy imports sit inside the fixtures."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `parley.stage.run` does, before torch is loaded
 
 PARAMS = """\
 seed: 42
@@ -34,3 +37,15 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "params.yaml").write_text(PARAMS, encoding="utf-8")
     base.main(root)
     return root / "models" / "base"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The quick tests first; those for a GPU only where there is one."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    if any(item.get_closest_marker("gpu") for item in items):
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in items:
+                if item.get_closest_marker("gpu"):
+                    item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
