@@ -1,5 +1,6 @@
 """README, CONTRIBUTING and `make help` against what is there."""
 
+import itertools
 import re
 import subprocess
 from pathlib import Path
@@ -62,7 +63,7 @@ def test_the_drawn_graph_is_dvc_yaml() -> None:
     drawn = set()
     for line in code_blocks(README, "mermaid")[0].splitlines():
         names = [name.strip() for name in line.split("-->")]
-        for sources, targets in zip(names, names[1:], strict=False):
+        for sources, targets in itertools.pairwise(names):
             drawn |= {(a.strip(), b.strip()) for a in sources.split("&") for b in targets.split("&")}
     # The report reads every stage's metrics: drawn once, from the last two.
     assert drawn == {(a, b) for a, b in edges() if b != "report"} | {("score", "report"), ("judge", "report")}

@@ -5,10 +5,13 @@ those of the last `make repro`; the answers, scores and report of MODEL lie in .
 pipeline's own outputs stay as they are.
 """
 
+import os
 import re
 import shutil
 import sys
 from pathlib import Path
+
+from rich.console import Console
 
 from parley.errors import ParleyError
 from parley.files import read_json, write_json
@@ -39,11 +42,13 @@ def main() -> None:
     try:
         place = workspace(root, model)
         source = Path(model).resolve() if Path(model).is_dir() else model
+        # The judge's key (.env) and kept answers are those of the pipeline.
+        os.environ.setdefault("DVC_ROOT", str(root.resolve()))
         print(f"eval: {model} answers the test cases of data/eval/cases.jsonl")
         generate.answer(place, source, place / "data/eval/tuned.jsonl")
         for stage in (score, judge, report):
             stage.main(place)
-        summary.show(place)
+        summary.main(place, Console())
     except ParleyError as error:
         sys.exit(f"eval: {error}")
 

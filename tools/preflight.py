@@ -7,7 +7,6 @@ was killed is cleared only when its process is provably gone; a live run is name
 import ast
 import importlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -17,7 +16,6 @@ from pathlib import Path
 import psutil
 
 from parley.errors import ParleyError, near_misses
-from parley.files import publish
 from parley.params import Section, read_section, read_yaml
 
 TOP_LEVEL = {"recipe": str, "seed": int}
@@ -29,7 +27,7 @@ def sections_read(stage: Path) -> Iterator[tuple[str, str]]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "read_section":
             section, kind = node.args[1], node.args[2]
             assert isinstance(section, ast.Constant) and isinstance(kind, ast.Name), f"{stage}:{node.lineno}"
-            yield section.value, kind.id
+            yield str(section.value), kind.id
 
 
 def sections() -> dict[str, type[Section]]:
