@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).parents[2]
 OUTPUTS = ("models/trained", "metrics/train.json", "metrics/train_log.csv")
 
 MODES: dict[str, dict[str, Any]] = {
-    "lora": {"train__lora__dropout": 0.1},
+    "lora": {"train__lora__dropout": 0.1, "train__precision": "bf16"},
     "full": {"train__mode": "full", "train__packing": False, "train__accumulation": 2, "train__lr": 0.001},
 }
 
@@ -113,7 +113,7 @@ def test_full_model_loads_in_plain_transformers(undisturbed: dict[str, Path]) ->
 def test_metrics_say_what_was_trained(undisturbed: dict[str, Path]) -> None:
     rows = made_up("train", 20, seed=1)
     found = read_json(undisturbed["lora"] / "metrics/train.json")
-    assert found["base"]["name"] == "parley-tiny" and found["precision"] == "fp32"
+    assert found["base"]["name"] == "parley-tiny" and found["precision"] == "bf16"
     assert found["tokens"] == 2 * sum(len(row.input_ids) for row in rows)
     assert found["trained_tokens"] == 2 * sum(len(row.input_ids) - len(row.input_ids) // 2 for row in rows)
     assert [row["epoch"] for row in found["eval"]] == [0, 1, 2]
@@ -132,14 +132,14 @@ def test_first_evaluation_is_the_plain_loss_of_each_example_alone(undisturbed: d
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(undisturbed["lora"] / "models/base")
+    model = AutoModelForCausalLM.from_pretrained(undisturbed["full"] / "models/base")
     nats, tokens = 0.0, 0
     for row in made_up("val", 5, seed=2):
         with torch.no_grad():
             loss = model(input_ids=torch.tensor([row.input_ids]), labels=torch.tensor([row.labels])).loss
         trained = sum(label != -100 for label in row.labels)
         nats, tokens = nats + float(loss) * trained, tokens + trained
-    found = read_json(undisturbed["lora"] / "metrics/train.json")["eval"][0]
+    found = read_json(undisturbed["full"] / "metrics/train.json")["eval"][0]
     assert found["loss"] == pytest.approx(nats / tokens, rel=1e-5)
 
 
