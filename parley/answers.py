@@ -46,9 +46,9 @@ class Fault(Exception):
 Ask = Callable[[str, type[BaseModel], int], Answer]  # (prompt, form of the reply, output tokens at most); raises Fault
 
 
-def answer_key(client: str, model: str, prompt: str, form: type[BaseModel]) -> str:
-    """What makes two questions the same question."""
-    parts = [FORMAT, client, model, prompt, _schema(form)]
+def answer_key(client: str, host: str, model: str, prompt: str, form: type[BaseModel]) -> str:
+    """What makes two questions the same question; the host is part of it, or a trial server could answer for Gemini."""
+    parts = [FORMAT, client, host, model, prompt, _schema(form)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

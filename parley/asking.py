@@ -114,7 +114,7 @@ class Asker:
         Raises Unusable (a lasting refusal), NotAsked (offline) or ParleyError (the stage must stop; from then
         on every thread gets the same one).
         """
-        key = answer_key(self.target.client, self.target.model, prompt, form)
+        key = answer_key(self.target.client, self.target.host, self.target.model, prompt, form)
         with self._lock:
             flight = self._flights.setdefault(key, threading.Lock())
         with flight:  # the same question at the same time waits here, then finds the answer in the store

@@ -33,7 +33,8 @@ def fingerprint(parts: Mapping[str, Any]) -> str:
 def checkpoints(home: Path, parts: Mapping[str, Any]) -> Iterator[Path]:
     """The folder of the run that `parts` name, below home/.checkpoints, locked while the block runs.
 
-    Says on stderr when only another run's checkpoints are there, and what is different about it.
+    Says on stderr when only another run's checkpoints are there, and what is different about it. A folder that
+    holds no checkpoint when the block ends is removed.
     Raises ParleyError if a live process holds the folder.
     """
     folder = home / ".checkpoints" / fingerprint(parts)[:32]
@@ -43,7 +44,11 @@ def checkpoints(home: Path, parts: Mapping[str, Any]) -> Iterator[Path]:
     with _lock(folder):
         write_json(folder / "run.json", {"parts": dict(parts)})
         _clear_unfinished(folder)
-        yield folder
+        try:
+            yield folder
+        finally:
+            if not _sealed(folder):
+                remove(folder)
 
 
 def newest(folder: Path) -> Path | None:
@@ -130,6 +135,8 @@ def _lock(folder: Path) -> Iterator[None]:
 def _tell_of_others(home: Path, parts: Mapping[str, Any]) -> None:
     for path in sorted(home.glob("*/run.json")):
         with contextlib.suppress(ParleyError):
+            if not _sealed(path.parent):
+                continue
             other = read_json(path)["parts"]
             here = json.loads(dump_json(dict(parts)))
             changed = [name for name in sorted(here) if other.get(name) != here[name]]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from parley.conversation import Conversation, Turn, from_sharegpt, to_sharegpt
+from parley.errors import ParleyError
 from parley.jsonl import rows_of
 
 Finish = Literal[
@@ -100,3 +101,17 @@ def generations_of(path: Path) -> dict[str, Generation]:
         row.pop("schema")
         found[row["id"]] = Generation(**{**row, "reference_logprobs": tuple(row["reference_logprobs"])})
     return found
+
+
+def generations_for(path: Path, cases: list[Case]) -> dict[str, Generation]:
+    """Case id -> generation; exactly one for each case, or the two files come from different runs."""
+    generations = generations_of(path)
+    wanted = {case.id for case in cases}
+    missing, strange = sorted(wanted - generations.keys()), sorted(generations.keys() - wanted)
+    if missing or strange:
+        first = f"none for {missing[0]!r}" if missing else f"one for {strange[0]!r}, which is no case"
+        raise ParleyError(
+            f"{path}: {len(missing)} of {len(cases)} cases have no generation and {len(strange)} generations "
+            f"no case (first: {first}): the file belongs to other cases; make it again with `dvc repro`"
+        )
+    return generations

@@ -145,6 +145,7 @@ class JsonArray:
             done = yield from self._walk()
             if done:
                 return
+            border = None  # elements may be spaced otherwise than the first one was
 
     def _guess(self, border: "_Border") -> Batch | None:
         """What lies before the last border in the buffer, if that is proved to be one."""

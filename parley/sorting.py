@@ -18,8 +18,7 @@ import msgspec
 
 from parley.conversation import Message
 
-BATCH = 8192  # messages held in memory to be sorted
-BATCH_TEXT = 1 << 22  # and their characters
+BATCH = 4096  # messages held in memory to be sorted
 FAN_IN = 64  # runs merged at once
 
 Key = tuple[str, int, str] | tuple[str, int, int, str]
@@ -56,15 +55,9 @@ def by_time(message: Message) -> Key:
 def write_runs(messages: Iterable[Message], folder: Path, *, drop: Drop, key: KeyOf = by_id) -> list[Run]:
     """The messages as runs, files in `folder`. Of messages with one key the copy exported last stays."""
     writer = _Writer(folder, key)
-    batch: list[Message] = []
-    text = 0
-    for message in messages:
-        batch.append(message)
-        text += len(message.text)
-        if len(batch) == BATCH or text > BATCH_TEXT:
-            writer.write(_ascending(batch, key, drop))
-            batch, text = [], 0
-    writer.write(_ascending(batch, key, drop))
+    rest = iter(messages)
+    while batch := list(islice(rest, BATCH)):
+        writer.write(_ascending(batch, key, drop))
     return writer.runs
 
 
@@ -164,18 +157,17 @@ class _Writer:
         self.runs: list[Run] = []
 
     def write(self, batch: list[Message]) -> None:
-        if not batch:
-            return
-        first, last = self._key(batch[0]), self._key(batch[-1])
+        """Appends a batch, which is not empty."""
         times = [(message.channel, message.time) for message in batch]
-        part = Run(Path(), first, last, times[0], times[-1], all(map(le, times, times[1:])), len(batch))
-        run = self.runs[-1] if self.runs and self.runs[-1].last < first else None
+        in_time = all(map(le, times, times[1:]))
+        part = Run(Path(), self._key(batch[0]), self._key(batch[-1]), times[0], times[-1], in_time, len(batch))
+        run = self.runs[-1] if self.runs and self.runs[-1].last < part.first else None
         path = run.path if run else self._folder / f"{len(self.runs):06}.jsonl"
         with path.open("ab") as file:
             file.write(_encode_lines(batch))
         if run:
             in_time = run.in_time and part.in_time and run.last_time <= part.first_time
             messages = run.messages + part.messages
-            self.runs[-1] = Run(path, run.first, last, run.first_time, part.last_time, in_time, messages)
+            self.runs[-1] = Run(path, run.first, part.last, run.first_time, part.last_time, in_time, messages)
         else:
             self.runs.append(replace(part, path=path))

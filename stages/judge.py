@@ -27,7 +27,7 @@ from pydantic import Field
 from parley.answers import FORMAT, Store
 from parley.asking import Asker, NotAsked, Target, find_key
 from parley.errors import ParleyError
-from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_of
+from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_for
 from parley.files import write_json
 from parley.jsonl import rows_into
 from parley.params import Section, read_section, read_value
@@ -103,12 +103,10 @@ def not_scored(root: Path, params: Settings, reason: str) -> None:
 
 def read_questions(root: Path, metrics: Iterable[str]) -> Iterator[Question]:
     """A question for each test case, model and metric."""
-    generations = {model: generations_of(root / f"data/eval/{model}.jsonl") for model in MODELS}
-    cases = [case for case in cases_of(root / "data/eval/cases.jsonl") if case.split == "test"]
-    for case in sorted(cases, key=lambda case: case.id):
+    cases = list(cases_of(root / "data/eval/cases.jsonl"))
+    generations = {model: generations_for(root / f"data/eval/{model}.jsonl", cases) for model in MODELS}
+    for case in sorted((case for case in cases if case.split == "test"), key=lambda case: case.id):
         for model in MODELS:
-            if case.id not in generations[model]:
-                raise ParleyError(f"data/eval/{model}.jsonl has no generation for case {case.id!r}: run `dvc repro`")
             for metric in sorted(metrics):
                 yield Question(case, model, metric, generations[model][case.id])
 

@@ -16,8 +16,7 @@ from typing import Any
 
 from pydantic import Field
 
-from parley.errors import ParleyError
-from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_of
+from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_for
 from parley.files import write_json
 from parley.jsonl import rows_into
 from parley.params import Section, read_section, read_value
@@ -41,8 +40,8 @@ def main(root: Path) -> None:
     seed = read_value(root, "seed", int)
     metrics = {name: plugin("metrics", name, key="score.metrics") for name in params.metrics}
     cases = list(cases_of(root / "data/eval/cases.jsonl"))
-    tuned = read_generations(root / "data/eval/tuned.jsonl", cases)
-    base = read_generations(root / "data/eval/base.jsonl", cases)
+    tuned = generations_for(root / "data/eval/tuned.jsonl", cases)
+    base = generations_for(root / "data/eval/base.jsonl", cases)
 
     scores: dict[str, Any] = {split: {} for split in SPLITS}
     with rows_into(root / "data/eval/scores.jsonl") as add:
@@ -67,20 +66,6 @@ def main(root: Path) -> None:
                     shown_unit=getattr(metric, "SHOWN_UNIT", ""),
                 )
     write_json(root / "metrics/scores.json", {**scores, "recipe": {}})
-
-
-def read_generations(path: Path, cases: list[Case]) -> dict[str, Generation]:
-    """Case id -> generation; exactly one for each case, or the two files come from different runs."""
-    generations = generations_of(path)
-    wanted = {case.id for case in cases}
-    missing, strange = sorted(wanted - generations.keys()), sorted(generations.keys() - wanted)
-    if missing or strange:
-        first = f"none for {missing[0]!r}" if missing else f"one for {strange[0]!r}, which is no case"
-        raise ParleyError(
-            f"{path}: {len(missing)} of {len(cases)} cases have no generation and {len(strange)} generations "
-            f"no case (first: {first}): the file belongs to other cases; make it again with `dvc repro`"
-        )
-    return generations
 
 
 def scored(metric: ModuleType, case: Case, generation: Generation) -> Score | Unscored:

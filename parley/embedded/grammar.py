@@ -89,7 +89,7 @@ class _Slots:
         if slot == "made_up":
             return "".join(self.rng.choices(_SYLLABLES, k=self.rng.randint(2, 3)))
         if slot == "words":
-            kinds = self.rng.choices(["word", "made_up", "name"], [6, 2, 2], k=self.rng.randint(1, 4))
+            kinds = self.rng.choices(["word", "made_up", "name", "minutes"], [5, 2, 2, 1], k=self.rng.randint(1, 7))
             return " ".join(self._draw(kind) for kind in kinds)
         taken = {value for key, value in self.drawn.items() if key.startswith(slot)}
         return self.rng.choice([value for value in _tables()["slots"][slot] if value not in taken])
