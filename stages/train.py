@@ -150,8 +150,8 @@ def _trainer(
             val_rows=val,
             save_steps=save_steps,
         )
-    except ValueError as error:
-        raise ParleyError(f"params.yaml: train: {error}") from None
+    except (ValueError, RuntimeError, ImportError) as error:  # unknown layers or optimiser, a tracker not installed
+        raise ParleyError(f"params.yaml: train or runtime: {error}") from None
     # TRL turns a quantised model's adapter into bf16, where AdamW's small updates are lost in rounding.
     for weight in trainer.model.parameters():
         if weight.requires_grad:

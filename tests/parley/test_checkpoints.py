@@ -123,3 +123,10 @@ def test_a_finished_run_leaves_nothing(tmp_path: Path) -> None:
         seal(make(folder, 9))
         remove(folder)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_ends_before_its_first_checkpoint_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ParleyError), checkpoints(tmp_path, PARTS) as folder:
+        make(folder, 3)
+        raise ParleyError("stopped")
+    assert list(tmp_path.iterdir()) == []
