@@ -434,7 +434,7 @@ def test_a_generation_that_is_missing_is_named(tmp_path: Path) -> None:
     eval_files(tmp_path, 2)
     (tmp_path / "data/eval/tuned.jsonl").write_text("", encoding="utf-8")
     settings(tmp_path)
-    with pytest.raises(ParleyError, match=r"tuned.jsonl: 2 of 2 cases have no generation .*'c0#1'"):
+    with pytest.raises(ParleyError, match=r"tuned.jsonl: 3 of 3 cases have no generation .*'c0#1'"):
         judge.main(tmp_path)
 
 
