@@ -17,7 +17,7 @@ class Rejected:
 
     source: str  # file:line
     id: str
-    code: str  # E001-E017, docs/codes.md
+    code: str  # E001-E005, E011, E014 or E017; the other codes are in parley/checks.py
     reason: str
 
 

@@ -16,7 +16,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 
 class RowError(Exception):
-    """Why a row is no conversation: a code of the table in docs/codes.md, and a reason that quotes nothing of it."""
+    """Why a row is no conversation: a code as in `Rejected`, and a reason that quotes nothing of it."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)

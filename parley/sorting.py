@@ -18,7 +18,8 @@ import msgspec
 
 from parley.conversation import Message
 
-BATCH = 4096  # messages held in memory to be sorted
+BATCH = 512  # messages held in memory to be sorted; few, so that their memory is used again while it is in the cache
+MAX_BATCH = 4096  # the same where they come in no order: fewer runs
 FAN_IN = 64  # runs merged at once
 
 Key = tuple[str, int, str] | tuple[str, int, int, str]
@@ -56,8 +57,11 @@ def write_runs(messages: Iterable[Message], folder: Path, *, drop: Drop, key: Ke
     """The messages as runs, files in `folder`. Of messages with one key the copy exported last stays."""
     writer = _Writer(folder, key)
     rest = iter(messages)
-    while batch := list(islice(rest, BATCH)):
+    size = BATCH
+    while batch := list(islice(rest, size)):
+        runs = len(writer.runs)
         writer.write(_ascending(batch, key, drop))
+        size = BATCH if len(writer.runs) == runs else min(2 * size, MAX_BATCH)
     return writer.runs
 
 
@@ -92,11 +96,13 @@ def _joined(runs: list[Run], target: Path, scratch: Path, drop: Drop, key: KeyOf
 def _clusters(runs: list[Run]) -> Iterator[list[Run]]:
     """The runs in order, those that overlap together."""
     cluster: list[Run] = []
+    end: Key | None = None
     for run in sorted(runs, key=lambda run: (run.first, run.last, run.path)):
-        if cluster and run.first > max(other.last for other in cluster):
+        if end is not None and run.first > end:
             yield cluster
-            cluster = []
+            cluster, end = [], None
         cluster.append(run)
+        end = run.last if end is None else max(end, run.last)
     if cluster:
         yield cluster
 

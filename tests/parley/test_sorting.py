@@ -60,6 +60,7 @@ def test_merge_is_by_channel_time_and_id_and_keeps_the_latest_copy(
             expected[one.channel, one.id] = one
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sorting, "BATCH", 4)
+        patch.setattr(sorting, "MAX_BATCH", 8)
         patch.setattr(sorting, "FAN_IN", 2)
         found, dropped = merged(spread)
     assert found == sorted(expected.values(), key=lambda one: (one.channel, one.time, int(one.id)))
