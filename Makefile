@@ -57,6 +57,6 @@ samples: $(READY) ## Write data/samples again, the same bytes
 lock: $(READY) ## Resolve requirements/cpu.in anew into cpu.txt and gpu.txt
 	@python -m tools.lock
 
-clean: ## Remove what the pipeline made here and unused cache, but not data/raw, params.yaml or .venv
-	@rm -rf data/interim data/sharegpt data/splits data/encoded data/eval data/rejects models metrics .checkpoints .evaluations
-	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dvc.lock
+clean: ## Remove what was made here; data/raw, params.yaml, .venv and DVC's cache stay, so `make repro` brings it back
+	@rm -rf data/interim data/sharegpt data/splits data/encoded data/eval data/rejects models .evaluations .checkpoints
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
