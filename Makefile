@@ -35,8 +35,11 @@ exp: $(READY) ## Run an experiment: make exp ARGS='-S train.lr=1e-5'; compare wi
 	@dvc exp run $(ARGS)
 	@python -m tools.summary
 
-exp-show: $(READY) ## Table of all experiments: the params that differ and the scores
-	@dvc exp show --only-changed --drop '(data|models|stages|parley|metrics)/.*' $(ARGS)
+# Of some hundred columns: the settings that differ, and the tuned model's scores.
+COLUMNS := Experiment|rev|typ|Created|parent|State|Executor|(test|metrics)\.\w+\.tuned\.value
+SECTIONS := seed|model|base|ingest|convert|redact|transforms|validate|encode|train|merge|generate|score|judge|report
+exp-show: $(READY) ## Table of all experiments: the settings that differ and the scores
+	@dvc exp show --only-changed --drop '^(?!($(COLUMNS)|(params.yaml:)?($(SECTIONS))\b.*)$$).*' $(ARGS)
 
 test: $(READY) ## Run the tests, the quick ones first; ARGS='-k name' picks some
 	@python -m pytest $(ARGS)
