@@ -10,7 +10,7 @@ import functools
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,35 +99,38 @@ def _conversation(rng: random.Random, name: str, phrasing: Phrasing) -> Conversa
     if rng.random() < _TOOL_SHARE:
         return _tool_conversation(rng, name, phrasing)
     tables = _tables()
+    write = _typed if rng.random() < _LOWER_SHARE else _written
     turns: list[Turn] = []
     system = rng.choice(tables["systems"]) if rng.random() < _SYSTEM_SHARE else ""
     if rng.random() < 0.35:
         opening = _pick(rng, tables["opening"])
         slots = _Slots(rng)
         system = slots.fill(opening["system"]) if "system" in opening else system
-        turns += _exchanges(slots, opening, phrasing)
+        turns += _exchanges(slots, opening, phrasing, write)
     count = rng.randint(6, 20) if rng.random() < _LONG_SHARE else rng.choices([1, 2, 3], [5, 3, 2])[0]
     for _ in range(count):
-        turns += _exchanges(_Slots(rng), _pick(rng, tables["intents"]), phrasing)
+        turns += _exchanges(_Slots(rng), _pick(rng, tables["intents"]), phrasing, write)
     if rng.random() < 0.2:
-        turns += _exchanges(_Slots(rng), _pick(rng, tables["closing"]), phrasing)
-    write = _typed if rng.random() < _LOWER_SHARE else _written
-    return Conversation(name, tuple(Turn(turn.role, write(turn.text)) for turn in turns), system)
+        turns += _exchanges(_Slots(rng), _pick(rng, tables["closing"]), phrasing, write)
+    return Conversation(name, tuple(turns), system)
 
 
 def _pick(rng: random.Random, intents: dict[str, Any]) -> dict[str, Any]:
     return rng.choices(list(intents.values()), [intent.get("weight", 1) for intent in intents.values()])[0]
 
 
-def _exchanges(slots: _Slots, intent: dict[str, Any], phrasing: Phrasing) -> Iterator[Turn]:
+def _exchanges(
+    slots: _Slots, intent: dict[str, Any], phrasing: Phrasing, write: Callable[[str], str]
+) -> Iterator[Turn]:
     """A question and its answer, then some of the intent's follow-ups."""
     rng = slots.rng
-    yield Turn("user", slots.fill(rng.choice(intent[phrasing])))
-    yield Turn("assistant", slots.fill(rng.choice(intent["answer"])))
+    reply = str if intent.get("verbatim") and write is _written else write
+    yield Turn("user", write(slots.fill(rng.choice(intent[phrasing]))))
+    yield Turn("assistant", reply(slots.fill(rng.choice(intent["answer"]))))
     follow_ups = intent.get("more", [])
     for follow_up in rng.sample(follow_ups, rng.randint(0, len(follow_ups))):
-        yield Turn("user", slots.fill(follow_up["ask"]))
-        yield Turn("assistant", slots.fill(follow_up["answer"]))
+        yield Turn("user", write(slots.fill(follow_up["ask"])))
+        yield Turn("assistant", reply(slots.fill(follow_up["answer"])))
 
 
 def _written(text: str) -> str:
@@ -146,9 +149,8 @@ def _tool_conversation(rng: random.Random, name: str, phrasing: Phrasing) -> Con
     rng.shuffle(offered)
     tools = json.dumps([_schema(tool, tables[tool]) for tool in offered])
     if rng.random() < 0.2:  # a question that needs no tool
-        return Conversation(
-            name, tuple(_exchanges(_Slots(rng), _pick(rng, _tables()["intents"]), phrasing)), tools=tools
-        )
+        turns = _exchanges(_Slots(rng), _pick(rng, _tables()["intents"]), phrasing, _written)
+        return Conversation(name, tuple(turns), tools=tools)
     slots, tool = _Slots(rng), tables[right]
     ask = Turn("user", _written(slots.fill(rng.choice(tool[phrasing]))))
     arguments = {key: slots.fill(value) for key, value in tool["arguments"].items()}
