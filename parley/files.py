@@ -1,6 +1,7 @@
 """Files that are either whole or absent: write beside, fsync, rename."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = 1  # of every JSON and JSONL format that is parley's own
+_SCRATCH = ".part"  # end of the folders in which outputs grow
 
 
 @contextlib.contextmanager
@@ -18,11 +20,16 @@ def publish(target: Path) -> Iterator[Path]:
     """A temporary path beside `target`; what was written there becomes `target` if the block succeeds.
 
     The block decides whether it makes a file or a folder there. After an error (Ctrl-C, a full disk)
-    nothing is left, and an older `target` is untouched.
+    nothing is left, and an older `target` is untouched. What a killed process left goes with the next
+    `publish` into the same folder.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    for left in target.parent.glob(f".*{_SCRATCH}"):
+        _remove_dead(left)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=_SCRATCH, dir=target.parent))
+    lock = os.open(scratch, os.O_RDONLY)
     try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # held while this process lives
         made = scratch / target.name
         yield made
         _sync(made)
@@ -33,6 +40,18 @@ def publish(target: Path) -> Iterator[Path]:
         _sync_folder(target.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        os.close(lock)
+
+
+def _remove_dead(scratch: Path) -> None:
+    """Removes a scratch folder unless a living process holds it."""
+    with contextlib.suppress(OSError):  # held, or just gone
+        lock = os.open(scratch, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(scratch)
+        finally:
+            os.close(lock)
 
 
 def _sync(path: Path) -> None:
