@@ -1,4 +1,4 @@
-"""What identifies people leaves the text here: e-mail addresses, telephone numbers, participants' names.
+"""What identifies people leaves the text here: addresses, numbers and keys (identifiers.py), participants' names.
 
 "ask Ana Ruiz, ana@example.org or 650-253-0000" becomes "ask Robin, <email> or <phone>". A participant has one
 pseudonym in every file; nobody but the person's own author id decides which.
@@ -7,29 +7,24 @@ pseudonym in every file; nobody but the person's own author id decides which.
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
-import phonenumbers
 from pydantic import Field
 
-from parley.errors import ParleyError
+from parley.identifiers import UNSPACED, Step, cards, emails, ibans, ips, keys, phones, urls
 from parley.names import NAME_WORDS, ORDINARY, PSEUDONYMS
 from parley.params import Section
 
-# A step takes a text and gives it back without one kind of thing, and how many there were.
-Step = Callable[[str], tuple[str, int]]
-
+Kind = Literal["urls", "keys", "emails", "ibans", "cards", "ips", "phones", "names"]
 NOBODY = "<name>"  # in place of a person who has opted out, or whom the export does not name
 
 
 class Redact(Section):
     """Section `redact`."""
 
-    emails: bool
-    phones: bool
-    names: bool
+    kinds: list[Kind]
     phone_region: str = Field(pattern="^[A-Z]{2}$")
 
 
@@ -37,20 +32,27 @@ class Redactor:
     """Redacts texts and counts what it found by kind.
 
     people: author id -> every name the export shows for the person. opted_out: ids whose names become <name>
-    whatever the parameters say; the others' names follow `redact.names`.
+    whatever the parameters say; the others' go if `redact.kinds` has names.
     """
 
     def __init__(self, params: Redact, people: Mapping[str, Collection[str]], opted_out: Collection[str] = ()) -> None:
         self.counts: Counter[str] = Counter()
         self._labels: dict[str, str] = {}
         known = set(people) - set(opted_out)
-        self._names = pseudonyms(people, known) if params.names else {key: _shown(people, key) for key in known}
-        hidden = set(people) if params.names else set(opted_out)
-        self._steps: list[tuple[str, Step]] = []
-        if params.emails:
-            self._steps.append(("emails", emails))
-        if params.phones:
-            self._steps.append(("phones", phones(params.phone_region)))
+        by_name = "names" in params.kinds
+        self._names = pseudonyms(people, known) if by_name else {key: _shown(people, key) for key in known}
+        hidden = set(people) if by_name else set(opted_out)
+        # In this order: a key may stand in a URL, an account number holds digits that look like a telephone's.
+        steps: dict[str, Step] = {
+            "urls": urls,
+            "keys": keys,
+            "emails": emails,
+            "ibans": ibans,
+            "cards": cards,
+            "ips": ips,
+        }
+        steps["phones"] = phones(params.phone_region)
+        self._steps = [(kind, step) for kind, step in steps.items() if kind in params.kinds]
         if hidden:
             self._steps.append(("names", names({key: people.get(key, ()) for key in hidden}, self._names)))
 
@@ -61,26 +63,26 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text without what identifies people, which is counted."""
-        text, counts = self._redacted(text)
-        self.counts.update(counts)
-        return text
-
-    def label(self, label: str) -> str:
-        """A file:line or an id, redacted (a private chat's file is called after a person) and not counted."""
-        head, colon, line = label.rpartition(":")
-        if not colon:
-            return self._redacted(label)[0]
-        if head not in self._labels:  # few files, many lines
-            self._labels[head], _ = self._redacted(head)
-        return f"{self._labels[head]}{colon}{line}"
-
-    def _redacted(self, text: str) -> tuple[str, Counter[str]]:
-        counts: Counter[str] = Counter()
         for kind, step in self._steps:
             text, found = step(text)
             if found:
-                counts[kind] = found
-        return text, counts
+                self.counts[kind] += found
+        return text
+
+    def label(self, label: str) -> str:
+        """A file:line or an id, redacted (a private chat's file is called after a person or a number), not counted."""
+        head, colon, line = label.rpartition(":")
+        if not colon:
+            return self._label(label)
+        if head not in self._labels:  # few files, many lines
+            self._labels[head] = self._label(head)
+        return f"{self._labels[head]}{colon}{line}"
+
+    def _label(self, label: str) -> str:
+        for kind, step in self._steps:
+            if kind in ("emails", "phones", "names"):
+                label, _ = step(label)
+        return label
 
     def value(self, value: Any) -> Any:
         """A JSON value, every string in it redacted: a tool call's arguments."""
@@ -110,43 +112,9 @@ def _shown(people: Mapping[str, Collection[str]], author: str) -> str:
     return next(iter(people[author]), author)
 
 
-# The local part is possessive and starts at its first character, so a long run without @ costs one pass.
-_EMAIL = re.compile(r"(?<![^\s<>()\[\]\",;:@])[^\s<>()\[\]\",;:@]++@[\w-]++(?:\.[\w-]++)+")
-
-
-def emails(text: str) -> tuple[str, int]:
-    """E-mail addresses -> <email>."""
-    return _EMAIL.subn("<email>", text) if "@" in text else (text, 0)
-
-
-# phonenumbers misses a number that more digits follow; one written with its + is sure enough without it.
-_PLUS = re.compile(r"(?<![\w+])\+\d(?:[ ()./-]{0,2}\d){6,14}(?!\d)")
-_DIGITS = re.compile(r"\d(?:\D{0,4}\d){5}")  # phonenumbers is slow, and no number has fewer
-
-
-def phones(region: str) -> Step:
-    """Telephone numbers -> <phone>, those without a country code read as the region's."""
-    if region not in phonenumbers.SUPPORTED_REGIONS:
-        raise ParleyError(f"params.yaml: redact.phone_region: {region!r} is no region; two letters such as US or DE")
-
-    def step(text: str) -> tuple[str, int]:
-        if not _DIGITS.search(text):
-            return text, 0
-        pieces, end = [], 0
-        for match in phonenumbers.PhoneNumberMatcher(text, region):
-            pieces += [text[end : match.start], "<phone>"]
-            end = match.end
-        rest, found = _PLUS.subn("<phone>", "".join([*pieces, text[end:]]))
-        return rest, found + len(pieces) // 2
-
-    return step
-
-
-# Scripts without spaces between words: a name there may touch its neighbours.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_LETTER = rf"[^\W_{_UNSPACED}]"
-_PART = re.compile(rf"[^\W\d_{_UNSPACED}]+|[{_UNSPACED}]+")
-_COMPACT = re.compile(rf"[{_UNSPACED}]")
+_LETTER = rf"[^\W_{UNSPACED}]"
+_PART = re.compile(rf"[^\W\d_{UNSPACED}]+|[{UNSPACED}]+")
+_COMPACT = re.compile(rf"[{UNSPACED}]")
 _MENTION = re.compile(r"<@!?(\d+)>")
 _LONGEST = 100  # characters of a name that anybody would repeat whole
 _FREQUENT = 3  # a part of a name that more people share points at nobody (and is a word such as "member")

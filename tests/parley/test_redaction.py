@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parley.errors import ParleyError
 from parley.names import ORDINARY
-from parley.redaction import Redact, Redactor, emails, phones, pseudonyms
+from parley.redaction import Redact, Redactor, pseudonyms
 
-ALL = Redact(emails=True, phones=True, names=True, phone_region="US")
+KINDS = ["urls", "keys", "emails", "ibans", "cards", "ips", "phones", "names"]
+ALL = Redact(kinds=KINDS, phone_region="US")
 PEOPLE = {
     "100000000000000001": ("ana_ruiz", "Ana Ruiz"),
     "100000000000000002": ("Will",),
@@ -32,25 +32,6 @@ ANA, WILL, ZOE, AL, MARGUERITE = map(NAME, sorted(PEOPLE))
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("mail ana@example.org now", "mail <email> now"),
-        ("<ana.r+x@mail.example.co.uk>, ok?", "<<email>>, ok?"),
-        ("müller@bücher.example", "<email>"),
-        ("at @home on 2024-01-02, see a@b", "at @home on 2024-01-02, see a@b"),
-        ("call 650-253-0000 or +49 30 901820.", "call <phone> or <phone>."),
-        ("+1 650 253 0000 2024 and C++11 or 1+1", "<phone> and C++11 or 1+1"),
-        (
-            "order 12345678901234567890 at 20:49:21 on 2024-12-28",
-            "order 12345678901234567890 at 20:49:21 on 2024-12-28",
-        ),
-    ],
-)
-def test_addresses_and_numbers_are_replaced(text: str, expected: str) -> None:
-    assert redacted(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
         ("Ana Ruiz, ANA and ana_ruiz are one", f"{ANA}, {ANA} and {ANA} are one"),
         ("banana, Anatolia, ruizing: words are left alone", "banana, Anatolia, ruizing: words are left alone"),
         ("hey @Ana Ruiz!", f"hey @{ANA}!"),
@@ -63,7 +44,7 @@ def test_addresses_and_numbers_are_replaced(text: str, expected: str) -> None:
         ("Al said al, @Al", f"Al said al, @{AL}"),
         ("marguerite without her flower", f"{MARGUERITE} without her flower"),
         ("user 100000000000000005 wrote", f"user {MARGUERITE} wrote"),
-        ("my_ana_file.txt and github.com/ana/x", f"my_{ANA}_file.txt and github.com/{ANA}/x"),
+        ("my_ana_file.txt and #/ana/x", f"my_{ANA}_file.txt and #/{ANA}/x"),
     ],
 )
 def test_names_are_replaced_where_they_are_names(text: str, expected: str) -> None:
@@ -89,7 +70,7 @@ def test_every_string_of_a_value_is_redacted() -> None:
 
 
 def test_names_of_the_opted_out_go_even_when_names_are_kept() -> None:
-    kept = Redact(emails=False, phones=False, names=False, phone_region="US")
+    kept = Redact(kinds=[], phone_region="US")
     redactor = Redactor(kept, PEOPLE, opted_out=["100000000000000001"])
     assert redactor.text("Ana and Zoë, <@100000000000000001>") == "<name> and Zoë, @<name>"
     assert redactor.name("100000000000000003") == "李雷"
@@ -105,11 +86,6 @@ def test_a_part_that_many_share_points_at_nobody() -> None:
 def test_a_first_name_that_is_a_word_goes_where_it_is_written_large() -> None:
     text = "thanks Grace, by the grace of it. May I? Uncle said so"
     assert redacted(text, {"1": ("Grace May", "Uncle Grace")}) == text.replace("thanks Grace", "thanks Robin")
-
-
-def test_an_unknown_region_is_refused_by_name() -> None:
-    with pytest.raises(ParleyError, match=r"redact\.phone_region: 'XX'"):
-        phones("XX")
 
 
 def test_pseudonyms_do_not_depend_on_the_order_of_people_and_avoid_their_names() -> None:
@@ -146,15 +122,20 @@ def test_no_planted_name_address_or_number_is_left(
     assert redacted(result, people) == result
 
 
-@settings(deadline=None)
-@given(st.text(alphabet="ab@. \n-,:<>+0123456789", max_size=200))
-def test_what_is_left_holds_no_address(text: str) -> None:
-    once, _ = emails(text)
-    assert emails(once) == (once, 0)
-
-
 @pytest.mark.parametrize(
-    "text", ["a" * 200_000, "a@" * 100_000, "1 " * 5_000, "@" * 200_000, "ana " * 50_000, "a.@a." * 40_000]
+    "text",
+    [
+        *("a" * 200_000, "a@" * 100_000, "1 " * 5_000, "@" * 200_000, "ana " * 50_000, "a.@a." * 40_000),
+        *("a." * 100_000 + "/", "a://" * 50_000, "://" + "." * 100_000, "-----BEGIN PRIVATE KEY-----" * 8_000),
+        *(
+            "4 " * 50_000,
+            "AB12" * 50_000,
+            "AB12 " * 40_000,
+            "1:" * 50_000,
+            "token=" * 30_000,
+            "password: " + "a" * 100_000,
+        ),
+    ],
 )
 def test_hostile_texts_cost_no_more_than_long_ones(text: str) -> None:
     start = time.process_time()

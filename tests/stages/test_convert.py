@@ -121,7 +121,7 @@ def test_opting_out_removes_words_quotes_and_names(tmp_path: Path) -> None:
         said(4, ANA, "hm"),
         said(5, BEN, "yes"),
     ]
-    options = {"convert__exclude_authors": [CAT], "redact__names": False}
+    options = {"convert__exclude_authors": [CAT], "redact__kinds": ["emails"]}
     convert.main(workspace(tmp_path, messages, **options))
     (talk,) = made(tmp_path)
     assert [turn.text for turn in talk.turns] == ["really, <name>?", "ask <name>", "hm", "yes"]
@@ -169,7 +169,8 @@ def test_finished_conversations_are_redacted_too(tmp_path: Path) -> None:
     assert (first.turns[0].text, first.turns[1].calls[0].arguments) == ("<phone>", {"to": "<email>"})
     assert (first.system, first.source, first.author) == ("write to <email>", "rows.jsonl:1", "")
     assert (first.id, second.id) == ("row-1", "row-1~2")
-    assert read_json(tmp_path / "metrics/convert.json")["redactions"] == {"emails": 4, "phones": 2}
+    counts = read_json(tmp_path / "metrics/convert.json")["redactions"]
+    assert {kind: count for kind, count in counts.items() if count} == {"emails": 4, "phones": 2}
 
 
 def test_the_system_prompt_names_the_target_and_fills_only_gaps(tmp_path: Path) -> None:
