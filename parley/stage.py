@@ -36,6 +36,7 @@ def run(name: str, main: Callable[[Path], None]) -> None:
     start = time.monotonic()
     try:
         main(Path())
+        _write_timing(Path(), name, seconds=time.monotonic() - start)
     except ParleyError as error:
         _stop(f"{name}: {error}")
     except KeyboardInterrupt:
@@ -48,6 +49,8 @@ def run(name: str, main: Callable[[Path], None]) -> None:
                 f"{name}: no space left on the disk while writing {error.filename or 'an output'} "
                 f"({free:,} bytes free): free some and run again; nothing half-written is left"
             )
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            _stop(f"{name}: {error.filename or 'an output'}: {error.strerror}: give yourself the right, and run again")
         if os.environ.get("PARLEY_DEBUG") == "1":
             raise
         frames = "".join(traceback.format_tb(error.__traceback__))
@@ -55,7 +58,6 @@ def run(name: str, main: Callable[[Path], None]) -> None:
             f"{name}: unforeseen {type(error).__name__}; its message is kept back because it could quote a turn\n"
             f"{frames}PARLEY_DEBUG=1 shows the message. Please report it, without the message if it is private."
         )
-    _write_timing(Path(), name, seconds=time.monotonic() - start)
 
 
 def _stop(message: str) -> None:

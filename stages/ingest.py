@@ -142,17 +142,23 @@ def files_of(root: Path, chosen: str) -> list[tuple[Path, str]]:
     if not top.is_dir():
         raise ParleyError(f"{chosen}: no such file or folder (ingest.input). {HOW}")
     found = []
-    for folder, folders, names in os.walk(top):
+    for folder, folders, names in os.walk(top, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".") and not name.endswith(ASSETS)]
         for path in (Path(folder) / name for name in [*names, *folders]):
             if path.is_symlink() and not leads_inside(path, top, root):
                 raise ParleyError(f"{path}: a link that leads out of {chosen}: copy what it names there instead")
             if path.is_dir() or path.name.startswith(".") or any(path.match(pattern) for pattern in NO_CHAT):
                 continue
+            if not path.is_file():
+                raise ParleyError(f"{path}: not a plain file, or a link to nothing: remove it, or put the file there")
             found.append((path, path.relative_to(top).as_posix()))
     if not found:
         raise ParleyError(f"{chosen}: no file to read. {HOW}")
     return sorted(found, key=lambda file: file[1])
+
+
+def refuse(error: OSError) -> None:
+    raise error  # os.walk would leave out what it may not read, and say nothing
 
 
 def leads_inside(link: Path, top: Path, root: Path) -> bool:
@@ -163,8 +169,6 @@ def leads_inside(link: Path, top: Path, root: Path) -> bool:
 
 def format_of(path: Path, name: str, chosen: str) -> ModuleType:
     """The plug-in that reads the file: the chosen one, or under `auto` the only one that recognises it."""
-    if not path.is_file():
-        raise ParleyError(f"{path}: not a plain file")
     head = head_of(path)
     if not head.strip():
         raise ParleyError(f"{path}: empty. Remove it, or export it again")

@@ -1,7 +1,7 @@
 """What `make repro` and `make exp` do first: check every setting, and free outputs that a dead run holds.
 
-A wrong key is found before any stage works, though each stage would find its own. A lock of a run that
-was killed is cleared only when its process is provably gone; a live run is named and left alone.
+A wrong key, plug-in or input is found before any stage works, though each stage would find its own. A lock of
+a run that was killed is cleared only when its process is provably gone; a live run is named and left alone.
 """
 
 import ast
@@ -12,28 +12,50 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from parley.errors import ParleyError, near_misses
 from parley.params import Section, read_section, read_yaml
+from parley.plugins import plugin_file
+from stages.ingest import Ingest, files_of
 
+HERE = Path(__file__).parent.parent
 TOP_LEVEL = {"recipe": str, "seed": int}
+NO_PLUGIN = ("auto", "none")  # what a setting may say instead of a plug-in's name
+
+
+def calls(source: Path, *names: str) -> Iterator[ast.Call]:
+    """Each call of one of the functions `names` in a file."""
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
+            yield node
 
 
 def sections_read(stage: Path) -> Iterator[tuple[str, str]]:
     """(section, name of its class) for each `read_section(root, "section", Class)` in a stage's file."""
-    for node in ast.walk(ast.parse(stage.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "read_section":
-            section, kind = node.args[1], node.args[2]
-            assert isinstance(section, ast.Constant) and isinstance(kind, ast.Name), f"{stage}:{node.lineno}"
-            yield str(section.value), kind.id
+    for call in calls(stage, "read_section"):
+        section, kind = call.args[1], call.args[2]
+        assert isinstance(section, ast.Constant) and isinstance(kind, ast.Name), f"{stage}:{call.lineno}"
+        yield str(section.value), kind.id
+
+
+def plugins_read() -> set[tuple[str, str, str]]:
+    """(section.key, folder, ending) for each `plugin("folder", name, key="section.key")` or `plugin_file(…)`."""
+    found = set()
+    for source in [*HERE.glob("stages/*.py"), *HERE.glob("parley/*.py")]:
+        for call in calls(source, "plugin", "plugin_file"):
+            folder, *suffix = [node.value for node in call.args if isinstance(node, ast.Constant)]
+            keys = [word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)]
+            found |= {(str(key), str(folder), str((suffix or [".py"])[0])) for key in keys if "." in str(key)}
+    return found
 
 
 def sections() -> dict[str, type[Section]]:
     """Section name -> the class that types it, over all stages."""
     found = {}
-    for stage in sorted((Path(__file__).parent.parent / "stages").glob("[a-z]*.py")):
+    for stage in sorted((HERE / "stages").glob("[a-z]*.py")):
         module = importlib.import_module(f"stages.{stage.stem}")
         found.update({section: getattr(module, kind) for section, kind in sections_read(stage)})
     return found
@@ -56,8 +78,30 @@ def check_params(root: Path) -> None:
             read_section(root, name, section)
         except ParleyError as error:
             problems.append(str(error))
+    problems += unknown_plugins(values)
     if problems:
         raise ParleyError("\n".join(problems))
+
+
+def unknown_plugins(values: dict[str, Any]) -> list[str]:
+    """A line for every name in params.yaml that no file of parley's plug-in folders has."""
+    problems = []
+    for key, folder, suffix in sorted(plugins_read()):
+        section, _, setting = key.partition(".")
+        found = values[section].get(setting) if isinstance(values.get(section), dict) else None
+        for name in found if isinstance(found, list) else [found]:
+            if not isinstance(name, str) or name in NO_PLUGIN:
+                continue  # a wrong type is told of where the section is read
+            try:
+                plugin_file(folder, name, suffix, key=key)
+            except ParleyError as error:
+                problems.append(str(error))
+    return problems
+
+
+def check_input(root: Path) -> None:
+    """Raises ParleyError when there is nothing to read; DVC would name a missing path, but not what to put there."""
+    files_of(root, read_section(root, "ingest", Ingest).input)
 
 
 def free_dead_locks(root: Path, *, wait: float = 10.0) -> None:
@@ -116,6 +160,7 @@ def main() -> None:
     root = Path()
     try:
         check_params(root)
+        check_input(root)
         ready_for_dvc(root)
         free_dead_locks(root)
     except ParleyError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from parley.errors import ParleyError
-from tools.preflight import check_params, free_dead_locks
+from tools.preflight import check_input, check_params, free_dead_locks, plugins_read
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -56,6 +56,7 @@ def test_a_lock_older_than_the_process_with_its_number_is_cleared(tmp_path: Path
 def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text()
     text = text.replace("  epochs: 4", "  epocs: 4").replace("concurrency: 8", "concurrency: many")
+    text = text.replace("format: auto", "format: discrod").replace("  - coherence", "  - coherent")
     (tmp_path / "params.yaml").write_text(text + "trian: {}\n")
     with pytest.raises(ParleyError) as stop:
         check_params(tmp_path)
@@ -63,7 +64,24 @@ def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
     assert "train.epocs: unknown key; did you mean 'epochs'" in message
     assert "train.epochs: missing" in message
     assert "judge.concurrency: found 'many'" in message
+    assert "ingest.format: no 'discrod' in parley/formats/; did you mean 'discord'" in message
+    assert "judge.metrics: no 'coherent' in parley/rubrics/; did you mean 'coherence'" in message
     assert "trian: unknown section; did you mean 'train'" in message
+
+
+def test_a_missing_input_is_named_with_what_to_put_there(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("ingest:\n  input: data/raw\n  format: auto\n")
+    with pytest.raises(ParleyError, match=r"data/raw: no such file or folder .*DiscordChatExporter"):
+        check_input(tmp_path)
+    (tmp_path / "data" / "raw").mkdir(parents=True)
+    (tmp_path / "data" / "raw" / "channel.json").symlink_to("gone.json")
+    with pytest.raises(ParleyError, match=r"channel\.json: not a plain file"):
+        check_input(tmp_path)
+
+
+def test_every_plugin_folder_of_a_setting_is_checked() -> None:
+    folders = {path.name for path in (ROOT / "parley").iterdir() if path.is_dir() and path.name[0] != "_"}
+    assert {folder for _, folder, _ in plugins_read()} == folders - {"pages", "embedded"}
 
 
 def test_the_committed_params_are_in_order() -> None:

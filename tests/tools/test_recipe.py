@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_laying_another_recipe_and_the_first_again_gives_the_same_bytes(checkout
 
 def test_uncommitted_edits_are_named_and_kept_unless_forced(checkout: Path) -> None:
     path = checkout / "params.yaml"
-    path.write_text(path.read_text().replace("lr: 0.003", "lr: 1e-05"))
+    path.write_text(re.sub(r"  lr: .*", "  lr: 1e-05", path.read_text()))
     edited = path.read_bytes()
     assert edits(checkout) == ["train.lr"]
     with pytest.raises(ParleyError, match=r"train\.lr.*FORCE=1"):
