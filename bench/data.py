@@ -111,7 +111,8 @@ def by_ingest(path: Path) -> None:
     from stages import ingest
 
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "params.yaml").write_text(f"ingest:\n  input: {json.dumps(str(path))}\n  format: auto\n")
+        params = {"input": str(path), "files": "*", "format": "auto", "columns": {}, "date_order": "auto"}
+        (Path(folder) / "params.yaml").write_text(json.dumps({"ingest": params}))
         ingest.main(Path(folder))
 
 

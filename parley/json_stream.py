@@ -13,11 +13,13 @@ import json
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from parley.errors import ParleyError
+from parley.reading import PIECE
 
 MAX_ELEMENT = 1 << 27  # bytes of one element at most, so that a broken file can't fill the memory
 MAX_HEADER = 1 << 22  # bytes before and after the array
@@ -65,19 +67,22 @@ class JsonArray:
     """The array's batches in order, by iteration. `interrupted` is set at the end, `header` from the start.
 
     pieces: UTF-8, from `pieces_of`. key: of the root object; None when the root is the array.
+    closing: what closes the objects and lists around the array, the innermost first. `}]` is an object in a list:
+    there may be several such arrays, then, and `reopen` goes on to the next one.
     Raises ParleyError, which begins with `where`, for what is no such document.
     """
 
-    def __init__(self, pieces: Iterator[bytes], *, key: str | None, where: str) -> None:
+    def __init__(self, pieces: Iterator[bytes], *, key: str | None, where: str, closing: bytes = b"}") -> None:
         self._pieces = pieces
         self._where = where
         self._buffer = b""  # not yet yielded; begins inside the array
         self._ended = False  # whether the file has been read to its end
         self._line = 1  # at which _buffer begins
         self.interrupted = False  # whether the file ends before its array does
-        self.header: dict[str, Any] = {}  # the root object's keys before the array
+        self.header: dict[str, Any] = {}  # the keys before the array, of the object that it is in
         self._after_comma = False
         self._key = key
+        self.closing = closing
         if key is None:
             self._open_root()
         else:
@@ -111,9 +116,11 @@ class JsonArray:
             for found in opening.finditer(self._buffer, tried):
                 tried, tries = found.end(), tries + 1
                 try:
-                    header = msgspec.json.decode(self._buffer[: found.end()] + b"]}")
+                    header = msgspec.json.decode(self._buffer[: found.end()] + b"]" + self.closing)
                 except DECODE_ERRORS:
                     continue
+                for _ in self.closing[1:]:
+                    header = list(header.values())[-1] if isinstance(header, dict) else header[-1]
                 if header.pop(key, None) == []:
                     self.header = header
                     self._drop(found.end())
@@ -123,6 +130,26 @@ class JsonArray:
             if len(self._buffer) > MAX_HEADER or tries > MAX_TRIES or not self._more():
                 raise ParleyError(f"{self._where}: no list {key!r} at the top of a JSON object")
 
+    def reopen(self) -> bool:
+        """After the array: whether there is another one of the key in the outer lists; `header` is its object's."""
+        if self.interrupted:
+            return False
+        # As if the document began with the objects that are still open.
+        opening = b"".join(b'{"":' if mark == 0x7D else b"[" for mark in reversed(self.closing)) + b"0"
+        self._buffer = opening + self._buffer
+        self._after_comma = False
+        try:
+            self._open_key(self._key or "")
+        except ParleyError:
+            if not self._ended:
+                raise
+            try:
+                msgspec.json.decode(self._buffer)
+            except DECODE_ERRORS:
+                self.interrupted = True
+            return False
+        return True
+
     def _drop(self, count: int, line: int | None = None) -> None:
         """Forgets the first `count` bytes of the buffer, after which `line` begins."""
         self._line = line or self._line + self._buffer.count(b"\n", 0, count)
@@ -131,7 +158,9 @@ class JsonArray:
     def __iter__(self) -> Iterator[Batch | Fault]:
         border = None
         while True:
-            if not self._more() and not self._buffer.strip():
+            # Several arrays may lie in the buffer: reading on at each of them would read the whole file.
+            enough = len(self.closing) > 1 and len(self._buffer) >= PIECE
+            if not enough and not self._more() and not self._buffer.strip():
                 self.interrupted = True
                 return
             border = border or _border(self._buffer)
@@ -205,7 +234,9 @@ class JsonArray:
             yield Fault(line, "E001", f"the file ends inside this record, {len(rest)} bytes after its start")
 
     def _close(self) -> None:
-        """Checks that the document ends well after the array."""
+        """Checks that the document ends well after the array; `reopen` does it where there may be several."""
+        if len(self.closing) > 1:
+            return
         while not self._ended and len(self._buffer) <= MAX_HEADER:
             self._more()
         tail = self._buffer.strip()
@@ -342,6 +373,7 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
+@lru_cache(maxsize=4)  # every format looks at the same head
 def shape_of(head: bytes) -> frozenset[str]:
     """The keys of the first record in the head of a file, three levels deep: {"id", "messages", "messages[].role"}.
 

@@ -3,11 +3,14 @@
 import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
+from parley.conversation import Conversation, Message
 from parley.errors import ParleyError
 
 PIECE = 1 << 18  # bytes: small enough to stay in the processor's cache, which doubles the speed of decoding
+MAX_LINE = 1 << 27  # bytes
 HEAD = 1 << 16  # bytes that a format may look at to recognise its files
 
 
@@ -27,6 +30,9 @@ class Notice:
 
     source: str
     text: str  # the same words for every file, without names
+
+
+Record = Message | Conversation | Rejected | Notice  # what a format's `read` gives
 
 
 def head_of(path: Path) -> bytes:
@@ -89,3 +95,27 @@ def _encoding(start: bytes) -> tuple[str, int]:
         (False, True): "utf-16-le",
     }
     return patterns.get(zeros) or patterns.get(zeros[:2]) or "utf-8", 0
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """The lines of a text file, each with the newline that ends it. ParleyError for what is not UTF-8."""
+    rest: list[bytes] = []
+    number, length = 1, 0
+    for piece in chain(pieces_of(path), [b""]):
+        *lines, last = piece.split(b"\n") if piece else (b"".join(rest), b"")
+        for line in lines:
+            whole = b"".join([*rest, line]) + b"\n" if piece else line
+            rest, length = [], 0
+            try:
+                text = whole.decode()
+            except UnicodeDecodeError as error:
+                raise ParleyError(
+                    f"{path}:{number}: not UTF-8 at byte {error.start} of the line: save it as UTF-8"
+                ) from None
+            if text:
+                yield text
+            number += 1
+        rest.append(last)
+        length += len(last)
+        if length > MAX_LINE:
+            raise ParleyError(f"{path}:{number}: a line is larger than {MAX_LINE >> 20} MiB")

@@ -1,18 +1,19 @@
-"""Files of rows, one conversation each: a JSON list, JSON lines (whatever the file is called), or a single object."""
+"""Files of rows, one conversation or message each: a JSON list, JSON lines or a single object."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import msgspec
 
-from parley.conversation import Conversation
+from parley.conversation import Conversation, Message
 from parley.errors import ParleyError
 from parley.json_stream import DECODE_ERRORS, MAX_ELEMENT, Batch, Fault, JsonArray, why_undecoded
-from parley.reading import HEAD, Notice, Rejected, head_of, pieces_of
+from parley.reading import HEAD, Notice, Record, Rejected, head_of, pieces_of
 
 R = TypeVar("R", bound=msgspec.Struct)
+C = TypeVar("C", Conversation, Message, Conversation | Message)
 
 
 class RowError(Exception):
@@ -25,18 +26,29 @@ class RowError(Exception):
 
 
 def read_rows(
-    path: Path, name: str, row_type: type[R], convert: Callable[[R, str, str], Conversation]
-) -> Iterator[Conversation | Rejected | Notice]:
-    """Every row of a file as what `convert(row, id, source)` makes of it; RowError rejects the row.
+    path: Path, name: str, row_type: type[R], convert: Callable[[R, str, str], Conversation | Message]
+) -> Iterator[Record]:
+    """Every row of a file, a JSON list or JSON lines, as what `convert(row, id, source)` makes of it."""
+    head = head_of(path)
+    array = JsonArray(pieces_of(path), key=None, where=str(path)) if head.lstrip().startswith(b"[") else None
+    yield from converted(elements_of(array) if array else _elements(path, head), name, row_type, convert)
+    if array and array.interrupted:
+        yield Notice(name, "the list does not end: every whole row was read")
+
+
+def converted(
+    elements: Iterable[tuple[int, bytes | Fault]],
+    name: str,
+    row_type: type[R],
+    convert: Callable[[R, str, str], Conversation | Message],
+) -> Iterator[Record]:
+    """What `convert(row, id, source)` makes of each (line, JSON); RowError rejects the row.
 
     row_type: a msgspec.Struct with `id: Any = None`, which names the fields to decode. An id that the row does not
     give as a string is the file's stem and the row's number in the file.
     """
     decoder = msgspec.json.Decoder(row_type)
     stem = PurePosixPath(name).stem
-    head = head_of(path)
-    array = JsonArray(pieces_of(path), key=None, where=str(path)) if head.lstrip().startswith(b"[") else None
-    elements = _of_list(array) if array else _elements(path, head)
     for number, (line, element) in enumerate(elements, start=1):
         source, id = f"{name}:{line}", f"{stem}-{number}"
         if isinstance(element, Fault):
@@ -54,18 +66,20 @@ def read_rows(
             yield Rejected(source, id, "E001" if "range" in str(error) else "E002", str(error))
         except DECODE_ERRORS:
             yield Rejected(source, id, *why_undecoded(element))
-    if array and array.interrupted:
-        yield Notice(name, "the list does not end: every whole row was read")
 
 
-def checked(conversation: Conversation) -> Conversation:
-    """The same conversation; RowError for a NUL in it, which no tokenizer and few tools survive."""
-    for number, turn in enumerate(conversation.turns):
+def checked(record: C) -> C:
+    """The same record; RowError for a NUL in it, which no tokenizer and few tools survive."""
+    if isinstance(record, Message):
+        if "\0" in record.text:
+            raise RowError("E017", "invalid character U+0000")
+        return record
+    for number, turn in enumerate(record.turns):
         if "\0" in turn.text:
             raise RowError("E017", f"turn {number}: invalid character U+0000")
-    if "\0" in conversation.system or "\0" in conversation.tools or "\0" in conversation.id:
+    if "\0" in record.system or "\0" in record.tools or "\0" in record.id:
         raise RowError("E017", "invalid character U+0000 beside the turns")
-    return conversation
+    return record
 
 
 def _elements(path: Path, head: bytes) -> Iterator[tuple[int, bytes | Fault]]:
@@ -85,7 +99,8 @@ def _elements(path: Path, head: bytes) -> Iterator[tuple[int, bytes | Fault]]:
     return _of_lines(path)
 
 
-def _of_list(array: JsonArray) -> Iterator[tuple[int, bytes | Fault]]:
+def elements_of(array: JsonArray) -> Iterator[tuple[int, bytes | Fault]]:
+    """(line, JSON) of each element."""
     for part in array:
         if isinstance(part, Batch):
             yield from part.elements()

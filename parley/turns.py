@@ -50,10 +50,12 @@ class Function(msgspec.Struct, gc=False):
 
 
 class Call(msgspec.Struct, gc=False):
-    """One entry of `tool_calls`."""
+    """One entry of `tool_calls`; some write the function's fields without `function` around them."""
 
-    function: Function
+    function: Function | None = None
     id: str | None = None
+    name: str | None = None
+    arguments: Any = None
 
 
 class Row(msgspec.Struct, gc=False):
@@ -124,7 +126,9 @@ def _text(number: int, value: Any) -> str:
 
 
 def _calls(number: int, part: Part) -> tuple[ToolCall, ...]:
-    functions = [call.function for call in part.tool_calls or ()]
+    functions = [call.function or Function(call.name or "", call.arguments) for call in part.tool_calls or ()]
+    if not all(found.name for found in functions):
+        raise RowError("E011", f"turn {number}: tool_calls: missing 'name'")
     if part.function_call:
         functions.append(part.function_call)
     return tuple(ToolCall(found.name, _arguments(number, found.arguments)) for found in functions)

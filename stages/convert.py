@@ -39,6 +39,7 @@ REASONS = {
     "system": "written by the chat program",
     "attachment": "an attachment without words",
     "command": "a command to a bot",
+    "own": "from a data package, which holds its owner's messages only",
     "forward": "a forwarded message, which is somebody else's",
     "empty": "no text",
     "opted_out": "on the opt-out list",

@@ -8,16 +8,17 @@ Messages are grouped by channel and ordered by time; copies of one message from 
 The order in which a folder lists its files changes no byte.
 """
 
+import contextlib
 import gc
 import hashlib
-import os
+import inspect
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from parley.conversation import Conversation, Message, to_sharegpt
 from parley.errors import ParleyError
@@ -26,11 +27,11 @@ from parley.json_stream import shape_of
 from parley.jsonl import rows_into
 from parley.params import Section, read_section
 from parley.plugins import plugin, plugin_names
-from parley.reading import Notice, Rejected, head_of
+from parley.reading import Record, Rejected, head_of
 from parley.sorting import Run, join, write_runs
+from parley.sources import files_below, opened
 from parley.stage import run, write_counts
 
-Record = Message | Conversation | Rejected | Notice  # what a format's `read` gives
 Add = Callable[[Mapping[str, Any]], None]
 
 HOW = (
@@ -38,15 +39,26 @@ HOW = (
     "Alpaca format (.json, .jsonl). Or set ingest.input to a folder of data/samples"
 )
 DUPLICATE = "duplicate message"
-NO_CHAT = ("*.md", "LICENSE*", "*.dvc")  # files that lie beside exports
-ASSETS = "_Files"  # end of the folder in which DiscordChatExporter puts pictures
+# Shapes that people come across, and that hold no conversation to learn: what they are, and some of their keys.
+FOREIGN = {
+    "preference pairs, which need another kind of training": {"chosen", "rejected"},
+    "a voice simulation of tau2-bench, audio without messages": {"ticks"},
+    "tau-bench's few-shot text, which has lost its tool calls": {"messages_display"},
+    "OpenAssistant's trees, in which each branch is a conversation": {"message_tree_id"},
+    "ToolBench's search trees": {"tree", "answer_generation"},
+    "a SWE-agent run": {"trajectory", "history"},
+    "BFCL's questions without answers": {"question", "function"},
+}
 
 
 class Ingest(Section):
     """Section `ingest`."""
 
     input: str
+    files: str
     format: str
+    columns: dict[str, str]
+    date_order: Literal["auto", "day_first", "month_first"]
 
 
 @dataclass(slots=True)
@@ -72,20 +84,25 @@ def main(root: Path) -> None:
 
 def ingest(root: Path) -> None:
     params = read_section(root, "ingest", Ingest)
-    files = [(path, name, format_of(path, name, params.format)) for path, name in files_of(root, params.input)]
-    tally = Tally(files=Counter(module.__name__.rpartition(".")[2] for _, _, module in files))
+    tally = Tally()
     with publish(root / "data/interim") as out, rows_into(root / "data/rejects/ingest.jsonl") as reject:
         out.mkdir()
-        scratch = out.parent / "runs"  # goes with the folder that `publish` works in
+        scratch, unpacked = out.parent / "runs", out.parent / "unpacked"  # they go with the folder of `publish`
 
         def drop_copy(copy: Message, kept: str) -> None:
             tally.dropped[DUPLICATE] += 1
             reject({"source": copy.source, "id": copy.id, "code": DUPLICATE, "reason": f"also at {kept}"})
 
         runs: list[Run] = []
-        with rows_into(out / "conversations.jsonl") as add:
+        with rows_into(out / "conversations.jsonl") as add, named(unpacked):
+            files = [
+                (path, name, format_of(path, name, params.format))
+                for file in files_of(root, params.input, params.files)
+                for path, name in opened(*file, unpacked, params.columns)
+            ]
             for number, (path, name, module) in enumerate(files):
-                messages = sorted_out(module.read(path, name), add, reject, tally)
+                tally.files[module.__name__.rpartition(".")[2]] += 1
+                messages = sorted_out(records(module, path, name, params), add, reject, tally)
                 runs += write_runs(messages, scratch / f"{number:06}", drop=drop_copy)
         messages_out = join(runs, out / "messages.jsonl", scratch, drop=drop_copy)
         if not messages_out and not tally.conversations:
@@ -131,40 +148,40 @@ def with_unique_id(conversation: Conversation, taken: set[bytes]) -> Conversatio
         number += 1
         id = f"{conversation.id}-{number}"
     taken.add(digest)
-    return conversation if number == 1 else replace(conversation, id=id, group=id)
+    group = id if conversation.group == conversation.id else conversation.group
+    return conversation if number == 1 else replace(conversation, id=id, group=group)
 
 
-def files_of(root: Path, chosen: str) -> list[tuple[Path, str]]:
+@contextlib.contextmanager
+def named(unpacked: Path) -> Iterator[None]:
+    """Errors name a file by its place in the archive that it was unpacked from."""
+    try:
+        yield
+    except ParleyError as error:
+        raise ParleyError(str(error).replace(f"{unpacked}/", "")) from None
+
+
+def records(module: ModuleType, path: Path, name: str, params: Ingest) -> Iterator[Record]:
+    """What the format reads; it gets those settings that its `read` has a keyword for."""
+    wanted = inspect.signature(module.read).parameters
+    settings = {key: value for key, value in params.model_dump(include={"date_order"}).items() if key in wanted}
+    found: Iterator[Record] = module.read(path, name, **settings)
+    return found
+
+
+def files_of(root: Path, chosen: str, pattern: str = "*") -> list[tuple[Path, str]]:
     """(path, name) of every file to read, sorted by name: its path below the chosen folder, or just its name."""
     top = root / chosen
     if top.is_file():
         return [(top, top.name)]
     if not top.is_dir():
         raise ParleyError(f"{chosen}: no such file or folder (ingest.input). {HOW}")
-    found = []
-    for folder, folders, names in os.walk(top, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".") and not name.endswith(ASSETS)]
-        for path in (Path(folder) / name for name in [*names, *folders]):
-            if path.is_symlink() and not leads_inside(path, top, root):
-                raise ParleyError(f"{path}: a link that leads out of {chosen}: copy what it names there instead")
-            if path.is_dir() or path.name.startswith(".") or any(path.match(pattern) for pattern in NO_CHAT):
-                continue
-            if not path.is_file():
-                raise ParleyError(f"{path}: not a plain file, or a link to nothing: remove it, or put the file there")
-            found.append((path, path.relative_to(top).as_posix()))
+    # DVC may link what it tracks into its cache.
+    below = files_below(top, links_into=(top, root / ".dvc/cache"))
+    found = [(path, name) for path, name in below if PurePosixPath(name).match(pattern)]
     if not found:
-        raise ParleyError(f"{chosen}: no file to read. {HOW}")
-    return sorted(found, key=lambda file: file[1])
-
-
-def refuse(error: OSError) -> None:
-    raise error  # os.walk would leave out what it may not read, and say nothing
-
-
-def leads_inside(link: Path, top: Path, root: Path) -> bool:
-    """Whether a link stays in the folder or leads to DVC's cache, where DVC may link to what it tracks."""
-    target = link.resolve()
-    return any(target.is_relative_to(place.resolve()) for place in (top, root / ".dvc/cache"))
+        raise ParleyError(f"{chosen}: no file to read{'' if pattern == '*' else f' called {pattern}'}. {HOW}")
+    return found
 
 
 def format_of(path: Path, name: str, chosen: str) -> ModuleType:
@@ -172,8 +189,6 @@ def format_of(path: Path, name: str, chosen: str) -> ModuleType:
     head = head_of(path)
     if not head.strip():
         raise ParleyError(f"{path}: empty. Remove it, or export it again")
-    if head.startswith(b"version https://git-lfs.github.com/spec/"):
-        raise ParleyError(f"{path}: a Git-LFS pointer, not the file itself. Run `git lfs pull` where it comes from")
     if chosen != "auto":
         return plugin("formats", chosen, key="ingest.format")
     names = plugin_names("formats")
@@ -189,10 +204,12 @@ def format_of(path: Path, name: str, chosen: str) -> ModuleType:
 
 def described(head: bytes) -> str:
     """What a file that no format recognises looks like: the keys of its first record, never a value."""
-    keys = sorted(key for key in shape_of(head) if "." not in key)
-    if keys:
-        return f"its first record has the keys {', '.join(keys[:12])}"
+    shape = shape_of(head)
+    keys = sorted(key for key in shape if "." not in key)
     start = head.lstrip()[:1]
+    if keys and start in (b"[", b"{"):
+        kind = next((f" ({kind})" for kind, known in FOREIGN.items() if known <= shape), "")
+        return f"its first record has the keys {', '.join(keys[:12])}{kind}"
     return "a JSON list without records" if start == b"[" else "no JSON object" if start != b"{" else "an empty object"
 
 

@@ -101,7 +101,8 @@ def unknown_plugins(values: dict[str, Any]) -> list[str]:
 
 def check_input(root: Path) -> None:
     """Raises ParleyError when there is nothing to read; DVC would name a missing path, but not what to put there."""
-    files_of(root, read_section(root, "ingest", Ingest).input)
+    params = read_section(root, "ingest", Ingest)
+    files_of(root, params.input, params.files)
 
 
 def free_dead_locks(root: Path, *, wait: float = 10.0) -> None:

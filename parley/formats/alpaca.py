@@ -15,7 +15,7 @@ import msgspec
 
 from parley.conversation import Conversation, Turn
 from parley.json_stream import shape_of
-from parley.reading import Notice, Rejected
+from parley.reading import Record
 from parley.rows import RowError, read_rows
 
 
@@ -38,7 +38,7 @@ def recognises(head: bytes, name: str) -> bool:
     return bool({"instruction", "input"} & shape) and bool({"output", "response"} & shape) and "messages" not in shape
 
 
-def read(path: Path, name: str) -> Iterator[Conversation | Rejected | Notice]:
+def read(path: Path, name: str) -> Iterator[Record]:
     """Every row."""
     return read_rows(path, name, Row, _conversation)
 

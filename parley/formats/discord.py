@@ -12,7 +12,6 @@ Every field but `id` and `author.id` came or went at some time. A file as it com
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -20,11 +19,9 @@ import msgspec
 from parley.conversation import Message
 from parley.errors import ParleyError
 from parley.json_stream import DECODE_ERRORS, Batch, Fault, JsonArray, shape_of, why_undecoded
-from parley.reading import Notice, Rejected, pieces_of
+from parley.reading import Notice, Record, Rejected, pieces_of
+from parley.timestamps import milliseconds, snowflake_time
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
-DISCORD_EPOCH = 1_420_070_400_000  # milliseconds; an id is the milliseconds since then, shifted by 22 bits
 SPEECH = ("Default", "Reply")  # every other type is written by Discord, in English
 SYSTEM = (
     *("RecipientAdd", "RecipientRemove", "Call", "ChannelNameChange", "ChannelIconChange", "ChannelPinnedMessage"),
@@ -80,14 +77,14 @@ def recognises(head: bytes, name: str) -> bool:
     return {"guild.id", "channel.id", "messages"} <= shape_of(head)
 
 
-def read(path: Path, name: str) -> Iterator[Message | Rejected | Notice]:
+def read(path: Path, name: str) -> Iterator[Record]:
     """Every message, in the file's order. ParleyError when nearly all are empty: the bot was not allowed to read."""
     array = JsonArray(pieces_of(path), key="messages", where=str(path))
     channel = array.header.get("channel")
     channel_id = channel.get("id") if isinstance(channel, dict) else None
     if not isinstance(channel_id, str):
         raise ParleyError(f"{path}: not a DiscordChatExporter file: no channel with an id before the messages")
-    exported = _milliseconds(array.header.get("exportedAt")) or 0
+    exported = milliseconds(array.header.get("exportedAt")) or 0
     spoken = empty = 0
     for part in array:
         for line, found in _decoded(part):
@@ -132,9 +129,9 @@ def _decoded_alone(element: bytes) -> _Message | tuple[str, str]:
 
 def _message(found: _Message, channel: str, source: str, exported: int) -> Message | Rejected:
     author, text = found.author, found.content or ""
-    time = _milliseconds(found.timestamp)
+    time = milliseconds(found.timestamp)
     if time is None:
-        time = _snowflake_time(found.id)
+        time = snowflake_time(found.id)
         if time is None:
             return Rejected(source, found.id, "E003", "no timestamp with an offset from UTC, and the id holds none")
     if not author.id:
@@ -178,16 +175,3 @@ def _kind(found: _Message, text: str) -> str:
     if text and not text.isspace():
         return "message"
     return "attachment" if found.attachments or found.stickers else "empty"
-
-
-def _milliseconds(stamp: object) -> int | None:
-    """Milliseconds since 1970 of an ISO 8601 time with any offset; None without an offset, or for something else."""
-    try:
-        return (datetime.fromisoformat(stamp) - EPOCH) // MILLISECOND  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _snowflake_time(id: str) -> int | None:
-    since = int(id) >> 22 if id.isascii() and id.isdigit() and len(id) <= 20 else 0
-    return since + DISCORD_EPOCH if since else None

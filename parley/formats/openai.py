@@ -12,9 +12,8 @@ of text parts, and `arguments` is JSON in a string:
 from collections.abc import Iterator
 from pathlib import Path
 
-from parley.conversation import Conversation
 from parley.json_stream import shape_of
-from parley.reading import Notice, Rejected
+from parley.reading import Record
 from parley.rows import read_rows
 from parley.turns import Row, conversation_of
 
@@ -24,6 +23,6 @@ def recognises(head: bytes, name: str) -> bool:
     return "messages[].role" in shape_of(head)
 
 
-def read(path: Path, name: str) -> Iterator[Conversation | Rejected | Notice]:
+def read(path: Path, name: str) -> Iterator[Record]:
     """Every row."""
     return read_rows(path, name, Row, conversation_of)

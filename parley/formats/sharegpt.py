@@ -10,9 +10,8 @@ https://github.com/hiyouga/LLaMA-Factory (data/README.md). A row as it comes:
 from collections.abc import Iterator
 from pathlib import Path
 
-from parley.conversation import Conversation
 from parley.json_stream import shape_of
-from parley.reading import Notice, Rejected
+from parley.reading import Record
 from parley.rows import read_rows
 from parley.turns import Row, conversation_of
 
@@ -23,6 +22,6 @@ def recognises(head: bytes, name: str) -> bool:
     return bool({"conversations", "conversation"} & shape) and not {"chosen", "rejected"} & shape
 
 
-def read(path: Path, name: str) -> Iterator[Conversation | Rejected | Notice]:
+def read(path: Path, name: str) -> Iterator[Record]:
     """Every row."""
     return read_rows(path, name, Row, conversation_of)

@@ -14,8 +14,9 @@ from stages import ingest
 ROW = {"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "ho"}]}
 
 
-def workspace(root: Path, *, source: str = "data/raw", format: str = "auto") -> Path:
-    (root / "params.yaml").write_text(f"ingest:\n  input: {json.dumps(source)}\n  format: {format}\n")
+def workspace(root: Path, *, source: str = "data/raw", **changes: Any) -> Path:
+    params = {"input": source, "files": "*", "format": "auto", "columns": {}, "date_order": "auto", **changes}
+    (root / "params.yaml").write_text(json.dumps({"ingest": params}))  # JSON is YAML
     (root / "data/raw").mkdir(parents=True, exist_ok=True)
     return root
 
@@ -142,9 +143,10 @@ def test_an_interrupted_export_is_a_warning(tmp_path: Path, capsys: pytest.Captu
         ("x.json", b" \n", r"x\.json: empty"),
         ("x.json", {"candidates": [{"text": "secret"}]}, r"x\.json: its first record has the keys candidates"),
         ("x.json", [{"chosen": 1, "rejected": 2}], r"x\.json: .* chosen, rejected"),
-        ("x.csv", b"a,b\n1,2\n", r"x\.csv: no JSON object"),
+        ("x.csv", b"a,b\n1,2\n", r"x\.csv: its first record has the keys a, b\."),
         ("x.json", ["secret"], r"x\.json: a JSON list without records"),
-        ("x.png", b"\x89PNG\r\n\x1a\n\x00", r"x\.png: no JSON object"),
+        ("x.bin", b"\x89PNG\r\n\x1a\n\x00", r"x\.bin: no JSON object"),
+        ("x.png", b"\x89PNG\r\n\x1a\n\x00", "data/raw: no file to read"),
         ("x.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git-LFS pointer"),
         ("x.json", b"\xff\xfe[\x00\x00\xd8]\x00", r"x\.json: looks like UTF-16-LE but is not"),
         ("x.json", {"conversations": []}, r"no message and no conversation in 1 files; .* x\.json:1: E002 "),

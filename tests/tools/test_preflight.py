@@ -70,7 +70,9 @@ def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_input_is_named_with_what_to_put_there(tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text("ingest:\n  input: data/raw\n  format: auto\n")
+    (tmp_path / "params.yaml").write_text(
+        'ingest: {input: data/raw, files: "*", format: auto, columns: {}, date_order: auto}\n'
+    )
     with pytest.raises(ParleyError, match=r"data/raw: no such file or folder .*DiscordChatExporter"):
         check_input(tmp_path)
     (tmp_path / "data" / "raw").mkdir(parents=True)
