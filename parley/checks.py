@@ -1,7 +1,7 @@
 """What a row must be before anybody learns from it: one small function a code, each finding with its turn.
 
 Rows are ShareGPT as `conversation.to_sharegpt` writes them. E codes reject a row, W codes keep it. The codes
-that need more than one row (W101 duplicate, W104 leak) are found by the stage, and E018 by encode.
+that need more than one row (W101 and W102 duplicates, W104 leak) are found by the stage, and E018 by encode.
 """
 
 import json
@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
+
+from parley.identifiers import cards, emails, ibans, ips, keys
 
 Row = Mapping[str, Any]
 
@@ -28,6 +30,12 @@ CONTROL_TOKENS = re.compile(
     r"|user|assistant|system|end)\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<bos>|<eos>"
 )
 
+Profile = Literal[
+    "chat",  # people's talk: the assistant has the last word
+    "agent",  # or calls a tool last
+    "turn_detector",  # or the user speaks last, and several times in a row
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -37,10 +45,11 @@ class Finding:
     reason: str
 
 
-def findings(row: Row) -> list[Finding]:
+def findings(row: Row, profile: Profile = "chat") -> list[Finding]:
     """Every finding about a row. The later checks need its shape, so a row that fails E002-E005 gets only that."""
     shape = [Finding(code, reason) for code, check in SHAPE.items() for reason in check(row)]
-    return shape[:1] or [Finding(code, reason) for code, check in CHECKS.items() for reason in check(row)]
+    checks = CHECKS | PROFILES[profile]
+    return shape[:1] or [Finding(code, reason) for code, check in checks.items() for reason in check(row)]
 
 
 def turns_are_a_list(row: Row) -> Iterator[str]:
@@ -114,11 +123,33 @@ def gpt_ends(row: Row) -> Iterator[str]:
         yield f"must end with gpt, got {roles[-1][1]}"
 
 
+def gpt_or_a_call_ends(row: Row) -> Iterator[str]:
+    """E009 of agents."""
+    roles = _speakers(row)
+    if roles and roles[-1][1] not in ("gpt", "function_call"):
+        yield f"must end with gpt or function_call, got {roles[-1][1]}"
+
+
+def gpt_or_human_ends(row: Row) -> Iterator[str]:
+    """E009 of turn detectors."""
+    roles = _speakers(row)
+    if roles and roles[-1][1] not in ("gpt", "human"):
+        yield f"must end with gpt or human, got {roles[-1][1]}"
+
+
 def roles_alternate(row: Row) -> Iterator[str]:
     """E010; the first turn is E008's."""
-    roles = _speakers(row)
-    for (_, before), (place, role) in pairwise(roles):
-        if before not in AFTER[role]:
+    yield from _misplaced(row, AFTER)
+
+
+def humans_may_go_on(row: Row) -> Iterator[str]:
+    """E010 of turn detectors."""
+    yield from _misplaced(row, AFTER | {"human": ("human", "gpt")})
+
+
+def _misplaced(row: Row, after: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    for (_, before), (place, role) in pairwise(_speakers(row)):
+        if before not in after[role]:
             yield f"turn {place}: {role!r} cannot follow {before!r}"
 
 
@@ -166,9 +197,11 @@ def _misfits(call: Mapping[str, Any], tools: Mapping[str, Mapping[str, Any]]) ->
 
 
 def calls_are_observed(row: Row) -> Iterator[str]:
-    """E014: as many observations as calls, or one that holds the list of them."""
+    """E014: as many observations as calls, or one that holds the list of them; a call at the end is E009's."""
     roles = _speakers(row)
     for place, calls in _calls(row):
+        if place == roles[-1][0]:
+            continue
         answers = 0
         for later, role in roles:
             if later > place and role == "observation":
@@ -202,6 +235,17 @@ def characters_are_valid(row: Row) -> Iterator[str]:
     for place, _, value in _turns(row):
         if found := _INVALID.search(value):
             yield f"turn {place}: invalid character U+{ord(found[0]):04X}"
+
+
+_PRIVATE = {"e-mail address": emails, "key": keys, "bank account": ibans, "card": cards, "machine's address": ips}
+
+
+def nothing_private_is_left(row: Row) -> Iterator[str]:
+    """W103: what `redact.kinds` let through; names and telephone numbers are not looked for again."""
+    for place, _, value in _turns(row):
+        for what, step in _PRIVATE.items():
+            if step(value)[1]:
+                yield f"turn {place}: {what} found"
 
 
 _PLACEHOLDER = re.compile(r"\{\{\s*\w{1,64}\s*\}\}")
@@ -242,7 +286,14 @@ CHECKS: dict[str, Check] = {
     "E015": calls_have_tools,
     "E016": tags_are_balanced,
     "E017": characters_are_valid,
+    "W103": nothing_private_is_left,
     "W105": placeholders_are_filled,
+}
+# What a profile checks otherwise.
+PROFILES: dict[Profile, dict[str, Check]] = {
+    "chat": {},
+    "agent": {"E009": gpt_or_a_call_ends},
+    "turn_detector": {"E009": gpt_or_human_ends, "E010": humans_may_go_on},
 }
 
 

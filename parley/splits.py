@@ -45,6 +45,12 @@ def answers(conversation: Conversation) -> Iterator[int]:
             yield int.from_bytes(running.digest()[:8], "big")
 
 
+def words(conversation: Conversation) -> str:
+    """All that its turns say, as near duplicates are compared: without roles, which would make short ones alike."""
+    calls = [f"{call.name} {json.dumps(call.arguments)}" for turn in conversation.turns for call in turn.calls]
+    return "\n".join([*(_plain(turn.text) for turn in conversation.turns), *calls])
+
+
 def _plain_turn(turn: Turn) -> str:
     calls = [(call.name, json.dumps(call.arguments, sort_keys=True)) for call in turn.calls]
     return repr((turn.role, _plain(turn.text), calls))
@@ -64,7 +70,7 @@ def split_groups(
 ) -> dict[str, Split]:
     """Group -> split. time: the newest groups are the test, the next newest val; group: by lot.
 
-    val and test: shares of the groups, each rounded and at least one group.
+    val and test: shares of the groups, each rounded and at least one group; but 0 is none.
     """
     starts: dict[str, int] = {}
     for row in rows:
@@ -87,7 +93,7 @@ def split_groups(
 
 
 def _share(fraction: float, groups: int) -> int:
-    return max(1, int(fraction * groups + 0.5))
+    return max(1, int(fraction * groups + 0.5)) if fraction else 0
 
 
 def deal(
@@ -106,7 +112,7 @@ def deal(
         for number, row in rows.items():
             if split_of[row.group] != split:
                 continue
-            if row.answers[-1] in earlier[split]:
+            if row.answers and row.answers[-1] in earlier[split]:
                 where = next(other for other in said if row.answers[-1] in said[other])
                 drop(row, f"leak: also in {where}")
                 continue

@@ -11,7 +11,7 @@ import contextlib
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,14 +19,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from parley.checks import control_tokens, findings
+from parley.checks import Profile, control_tokens, findings
 from parley.conversation import Conversation, from_sharegpt, to_sharegpt
-from parley.errors import ParleyError
+from parley.errors import ParleyError, near_misses
 from parley.evaluation import Case, case_row
 from parley.jsonl import rows_into, rows_of
+from parley.near import Near
 from parley.params import Section, read_section, read_value
 from parley.plugins import plugin
-from parley.splits import SPLITS, Row, Split, answers, deal, fingerprint, lot, row_of, split_groups
+from parley.splits import SPLITS, Row, Split, answers, deal, fingerprint, lot, row_of, split_groups, words
 from parley.stage import run, write_counts
 
 
@@ -35,6 +36,10 @@ class Validate(Section):
 
     max_reject_ratio: float = Field(ge=0, le=1)
     strict: bool
+    profile: Profile
+    near_duplicates: float = Field(ge=0.5, le=1)
+    max_samples: int = Field(ge=0)
+    test_file: str
     split: Literal["time", "group"]
     val_fraction: float = Field(gt=0, lt=0.5)
     test_fraction: float = Field(gt=0, lt=0.5)
@@ -68,9 +73,8 @@ def main(root: Path) -> None:
     with rows_into(root / "data/rejects/validate.jsonl") as reject:
         tally = Tally(reject)
         try:
-            kept = check(path, params, tally)
-            shares = {"val": params.val_fraction, "test": params.test_fraction}
-            split_of = split_groups(kept.values(), by=params.split, seed=seed, **shares)
+            kept = drawn(check(path, params, tally), params.max_samples, seed, tally)
+            split_of = split_by(params, kept.values(), seed)
             dealt, earlier = deal(kept, split_of, drop=partial(tally.drop, "W104"))
             enough(dealt, params)
         except ParleyError as error:
@@ -99,11 +103,12 @@ def check(path: Path, params: Validate, tally: Tally) -> dict[int, Row]:
     Raises ParleyError when too much is rejected or nothing is left.
     """
     kept: dict[int, Row] = {}
+    near = Near(params.near_duplicates)
     first_of: dict[bytes, str] = {}  # hash of a whole row -> id of the first that has it
     for number, row in rows_of(path):
         tally.rows_in += 1
         source = row.get("source") or f"data/sharegpt/conversations.jsonl:{number}"
-        found = findings(row)
+        found = findings(row, params.profile)
         fatal = [finding for finding in found if params.strict or finding.code.startswith("E")]
         if fatal:
             tally.drop(fatal[0].code, Row(row.get("id", ""), source, "", None, ()), fatal[0].reason)
@@ -116,6 +121,8 @@ def check(path: Path, params: Validate, tally: Tally) -> dict[int, Row]:
         tally.warnings.update({finding.code for finding in found})
         tally.control_tokens.update(control_tokens(row))
         kept[number] = row_of(conversation, source)
+        if params.near_duplicates < 1:
+            near.add(words(conversation))
     rejected = tally.dropped.total() - tally.dropped["W101"]
     if rejected > params.max_reject_ratio * tally.rows_in:
         codes = ", ".join(f"{code} {count}" for code, count in sorted(tally.dropped.items()) if code != "W101")
@@ -125,7 +132,39 @@ def check(path: Path, params: Validate, tally: Tally) -> dict[int, Row]:
         )
     if not kept:
         raise ParleyError(f"no conversation left of {tally.rows_in} rows: data/rejects/validate.jsonl says why")
+    numbers = list(kept)
+    for place, (like, alike) in near.duplicates().items():  # which is never a dropped one itself
+        reason = f"near duplicate of {kept[numbers[like]].id} (J={alike:.2f})"
+        tally.drop("W102", kept.pop(numbers[place]), reason)
     return kept
+
+
+def drawn(kept: dict[int, Row], limit: int, seed: int, tally: Tally) -> dict[int, Row]:
+    """The rows with the smallest lots, at most `limit`; 0 is all."""
+    if not limit or len(kept) <= limit:
+        return kept
+    order = sorted(kept, key=lambda number: lot(seed, kept[number].id))
+    for number in sorted(order[limit:]):
+        tally.drop("max_samples", kept[number], f"not drawn: validate.max_samples is {limit}")
+    return {number: kept[number] for number in sorted(order[:limit])}
+
+
+def split_by(params: Validate, rows: Collection[Row], seed: int) -> dict[str, Split]:
+    """Group -> split, by the parameters; the groups of a given test file are the test.
+
+    Raises ParleyError when no row comes from that file.
+    """
+    files = {row.source: row.source.rpartition(":")[0] for row in rows}
+    given = {row.group for row in rows if params.test_file and files[row.source] == params.test_file}
+    if params.test_file and not given:
+        known = sorted(set(files.values()))
+        raise ParleyError(
+            f"params.yaml: validate.test_file: no conversation comes from {params.test_file!r}"
+            f"{near_misses(params.test_file, known)}; it is a file below ingest.input, as a row's `source` names it"
+        )
+    others = [row for row in rows if row.group not in given]
+    shares = {"val": params.val_fraction, "test": 0.0 if given else params.test_fraction}
+    return split_groups(others, by=params.split, seed=seed, **shares) | dict.fromkeys(given, "test")
 
 
 def conversation_of(row: Mapping[str, Any]) -> Conversation:

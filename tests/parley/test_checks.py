@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parley.checks import CHECKS, SHAPE, control_tokens, findings
+from parley.checks import CHECKS, PROFILES, SHAPE, control_tokens, findings
 from parley.conversation import Conversation, ToolCall, Turn, to_sharegpt
 
 TOOLS = json.dumps(
@@ -78,6 +78,8 @@ FAULTY = [
     ("E016", row(("human", "q"), ("gpt", "</tool_call>"))),
     ("E017", row(("human", "q\0"), ("gpt", "a"))),
     ("E017", row(("human", "q"), ("gpt", "\ud83d"))),
+    ("W103", row(("human", "write to ana@example.org"), ("gpt", "a"))),
+    ("W103", row(("human", "q"), ("gpt", "pay 4111 1111 1111 1111"))),
     ("W105", row(("human", "I am {{name}}"), ("gpt", "a"))),
     ("W105", row(("human", "q"), ("gpt", "a"), system="You are {{ name }}.")),
 ]
@@ -95,6 +97,18 @@ def test_each_fault_is_found_by_its_code(code: str, faulty: dict) -> None:
 
 def test_every_code_has_a_faulty_row() -> None:
     assert {code for code, _ in FAULTY} == SHAPE.keys() | CHECKS.keys()
+
+
+def codes(found: dict, profile: str) -> list[str]:
+    return [finding.code for finding in findings(found, profile)]
+
+
+def test_a_profile_says_what_a_conversation_may_end_on() -> None:
+    call = row(("human", "q"), ("function_call", CALL), tools=TOOLS)
+    asks = row(("human", "q"), ("human", "and"), ("gpt", "a"), ("human", "so"))
+    assert [codes(call, profile) for profile in PROFILES] == [["E009"], [], ["E009"]]
+    assert [codes(asks, profile) for profile in PROFILES] == [["E009", "E010"], ["E009", "E010"], []]
+    assert all(codes(sound, profile) == [] for sound in SOUND for profile in PROFILES)
 
 
 def test_a_finding_names_the_turn() -> None:

@@ -106,6 +106,49 @@ def test_a_duplicate_names_the_copy_that_is_kept(tmp_path: Path) -> None:
     assert "c21" not in [row[1] for row in rejects(tmp_path) if row[2] == "W101"]
 
 
+LONG = "the harbour was quiet all week and then the boats came back one after the other"
+
+
+def test_a_near_duplicate_names_the_copy_that_is_kept_and_how_alike_they_are(tmp_path: Path) -> None:
+    rows = [*map(talk, range(20)), talk(20, LONG, "good"), talk(21, LONG + "!", "good"), talk(22, LONG[:40], "good")]
+    validate.main(workspace(tmp_path, rows, validate__split="group"))
+    assert rejects(tmp_path) == [("rows.jsonl:22", "c21", "W102", "near duplicate of c20 (J=0.89)")]
+    validate.main(workspace(tmp_path, rows, validate__split="group", validate__near_duplicates=1.0))
+    assert rejects(tmp_path) == []
+
+
+def test_samples_are_drawn_by_seed_and_the_others_counted(tmp_path: Path) -> None:
+    changes = {"validate__split": "group", "validate__max_samples": 20}
+    drawn = []
+    for seed, order in ((1, 1), (1, -1), (2, 1)):
+        rows = [talk(number) for number in range(50)][::order]
+        validate.main(workspace(tmp_path, rows, seed=seed, **changes))
+        drawn.append({name for found in ids(tmp_path).values() for name in found})
+        assert read_json(tmp_path / "metrics/data.json")["dropped"] == {"max_samples": 30}
+    assert drawn[0] == drawn[1] != drawn[2] and len(drawn[0]) == 20
+    assert {row[3] for row in rejects(tmp_path)} == {"not drawn: validate.max_samples is 20"}
+
+
+def test_a_given_test_file_is_the_test_split(tmp_path: Path) -> None:
+    rows = [talk(number, source=f"{'held' if number < 4 else 'rows'}.jsonl:{number}") for number in range(24)]
+    changes = {"validate__split": "time", "validate__test_file": "held.jsonl"}
+    validate.main(workspace(tmp_path, rows, **changes))
+    assert ids(tmp_path)["test"] == ["c0", "c1", "c2", "c3"] and ids(tmp_path)["val"] == ["c22", "c23"]
+    with pytest.raises(
+        ParleyError, match=r"validate\.test_file: no conversation comes from 'hold\.jsonl'.*held\.jsonl"
+    ):
+        validate.main(workspace(tmp_path, rows, **changes | {"validate__test_file": "hold.jsonl"}))
+
+
+def test_a_turn_detectors_rows_may_end_on_the_user(tmp_path: Path) -> None:
+    rows = [
+        {**to_sharegpt(talk(number)), "conversations": [{"from": "human", "value": f"{number} then"}]}
+        for number in range(20)
+    ]
+    validate.main(workspace(tmp_path, rows, validate__profile="turn_detector", validate__cases="every_turn"))
+    assert sum(map(len, ids(tmp_path).values())) == 20
+
+
 def test_what_an_earlier_split_has_is_held_out_of_the_later(tmp_path: Path) -> None:
     rows = [
         talk(0, "hi", "hello", "more", "yes"),
