@@ -25,7 +25,8 @@ Phrasing = Literal[
 _TOOL_SHARE = 0.12  # of the conversations have tools
 _LONG_SHARE = 0.03  # are long: the model must have seen positions beyond the first hundreds of tokens
 _LOWER_SHARE = 0.4  # are typed as people type in a chat: no capitals, no full stop
-_SYSTEM_SHARE = 0.15  # have a system prompt
+_LEAD_IN_SHARE = 0.25  # of the questions have a lead-in
+_SYSTEM_SHARE = 0.15  # of the conversations have a system prompt
 _SYLLABLES = ["ba", "do", "fi", "ga", "ka", "lo", "mi", "nu", "pe", "ra", "so", "ti", "ve", "za", "lin", "mar", "tor"]
 
 _ALTERNATIVES = re.compile(r"\(([^()]*\|[^()]*)\)")
@@ -125,7 +126,8 @@ def _exchanges(
     """A question and its answer, then some of the intent's follow-ups."""
     rng = slots.rng
     reply = str if intent.get("verbatim") and write is _written else write
-    yield Turn("user", write(slots.fill(rng.choice(intent[phrasing]))))
+    lead_in = rng.choice(_tables()["lead_ins"]) + " " if rng.random() < _LEAD_IN_SHARE else ""
+    yield Turn("user", write(lead_in + slots.fill(rng.choice(intent[phrasing]))))
     yield Turn("assistant", reply(slots.fill(rng.choice(intent["answer"]))))
     follow_ups = intent.get("more", [])
     for follow_up in rng.sample(follow_ups, rng.randint(0, len(follow_ups))):

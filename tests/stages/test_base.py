@@ -54,7 +54,7 @@ def test_the_embedded_base_loads_like_any_transformers_model(tiny_base: Path) ->
     import torch
 
     model = load_base(tiny_base, MODEL, dtype=torch.float32)
-    assert model.num_parameters() == 1_721_664
+    assert model.num_parameters() == 1_723_968
     assert model.generation_config.eos_token_id == load_tokenizer(tiny_base).convert_tokens_to_ids("<|im_end|>")
 
 
@@ -66,7 +66,7 @@ def test_the_record_names_the_template_and_the_weights(tiny_base: Path) -> None:
 
 def test_metrics_hold_figures_and_no_seconds(tiny_base: Path) -> None:
     figures = json.loads((tiny_base.parents[1] / "metrics/base.json").read_text())
-    assert figures["parameters"] == 1_721_664
+    assert figures["parameters"] == 1_723_968
     assert figures["held_out_perplexity"] < 400
     assert not [key for key in figures if "second" in key]
 
@@ -81,7 +81,7 @@ def test_a_local_base_keeps_its_weights_where_they_are(local: Path, tmp_path: Pa
     assert sorted(path.name for path in made.iterdir() if "safetensors" in path.name) == []
     found = read_base(made)
     assert (found.kind, found.source, found.template) == ("local", str(local), "own")
-    assert load_base(made, MODEL, dtype=torch.float32).num_parameters() == 1_721_664
+    assert load_base(made, MODEL, dtype=torch.float32).num_parameters() == 1_723_968
 
 
 def test_pickled_weights_are_refused(local: Path, tmp_path: Path) -> None:
