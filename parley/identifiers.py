@@ -16,6 +16,7 @@ Step = Callable[[str], tuple[str, int]]
 
 # Scripts without spaces between words: a name or an address there may touch its neighbours.
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+LETTER = rf"[^\W_{UNSPACED}]"  # of a script whose words stand apart
 
 # The local part is possessive and starts at its first character, so a long run without @ costs one pass.
 _EMAIL = re.compile(r"(?<![^\s<>()\[\]\",;:@])[^\s<>()\[\]\",;:@]++@[\w-]++(?:\.[\w-]++)+")

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from parley.identifiers import UNSPACED, Step, cards, emails, ibans, ips, keys, phones, urls
+from parley.identifiers import LETTER, UNSPACED, Step, cards, emails, ibans, ips, keys, phones, urls
 from parley.names import NAME_WORDS, ORDINARY, PSEUDONYMS
 from parley.params import Section
 
@@ -112,7 +112,6 @@ def _shown(people: Mapping[str, Collection[str]], author: str) -> str:
     return next(iter(people[author]), author)
 
 
-_LETTER = rf"[^\W_{UNSPACED}]"
 _PART = re.compile(rf"[^\W\d_{UNSPACED}]+|[{UNSPACED}]+")
 _COMPACT = re.compile(rf"[{UNSPACED}]")
 _MENTION = re.compile(r"<@!?(\d+)>")
@@ -179,15 +178,15 @@ def _is_telling(form: str) -> bool:
 def _patterns(anywhere: list[str], inside: list[str], mentioned: list[str]) -> Iterator[str]:
     yield r"<@!?\d+>"
     if mentioned:
-        yield rf"@{_any_of(mentioned)}(?!{_LETTER})"
+        yield rf"@{_any_of(mentioned)}(?!{LETTER})"
     if inside:  # after a word or a comma: not the first word of a sentence
-        yield rf"(?<=[\w,] )(?-i:{_any_of(inside, fold=False)})(?!{_LETTER})"
+        yield rf"(?<=[\w,] )(?-i:{_any_of(inside, fold=False)})(?!{LETTER})"
     open_ended = [form for form in anywhere if _COMPACT.match(form[0]) or _COMPACT.match(form[-1])]
     bounded = sorted(set(anywhere) - set(open_ended))
     if open_ended:
         yield _any_of(open_ended)
     if bounded:
-        yield rf"(?<!{_LETTER}){_any_of(bounded)}(?!{_LETTER})"
+        yield rf"(?<!{LETTER}){_any_of(bounded)}(?!{LETTER})"
 
 
 def _any_of(forms: list[str], *, fold: bool = True) -> str:

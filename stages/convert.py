@@ -9,7 +9,6 @@ list is counted, but no reject row tells of it.
 """
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from typing import Any
 import msgspec
 from pydantic import Field, create_model
 
+from parley.cleaning import Policy, blocked, commands, tidy
 from parley.conversation import Conversation, Message, ToolCall, Turn, from_sharegpt, message_of, to_sharegpt
 from parley.errors import ParleyError
 from parley.jsonl import rows_into, rows_of
@@ -32,7 +32,6 @@ from parley.sessions import Burst, bursts, sessions, turns, windows
 from parley.stage import run, write_counts
 
 MINUTE = 60_000  # milliseconds
-COMMAND = re.compile(r"[!/$][A-Za-z][\w-]+(?:\s|$)")  # "!play jazz"; but "/s" is said to people
 
 REASONS = {
     "bot": "written by a bot",
@@ -42,6 +41,8 @@ REASONS = {
     "own": "from a data package, which holds its owner's messages only",
     "forward": "a forwarded message, which is somebody else's",
     "empty": "no text",
+    "blocked": "a word of convert.block_words",
+    "too_long": "longer than convert.max_chars",
     "opted_out": "on the opt-out list",
     "no_answer": "the target says nothing in this session",
     "unprompted": "the target speaks with nothing before it to answer",
@@ -60,6 +61,11 @@ class Convert(Section):
     session_gap_minutes: int = Field(ge=1, le=10_080)
     merge_gap_minutes: int = Field(ge=0, le=1_440)
     reply_hours: int = Field(ge=0, le=168)
+    command_prefixes: str
+    emoji: Policy
+    mentions: Policy
+    block_words: list[str]
+    max_chars: int = Field(ge=1)
     max_turns: int = Field(ge=2, le=200)
     min_reply_chars: int = Field(ge=1, le=100)
     system_prompt: str
@@ -88,7 +94,7 @@ def main(root: Path) -> None:
         rows_into(root / "data/sharegpt/conversations.jsonl") as add,
         rows_into(root / "data/rejects/convert.jsonl") as reject,
     ):
-        out = Out(add, reject, redactor, transforms, params.system_prompt)
+        out = Out(add, reject, redactor, transforms, params.system_prompt, blocked(params.block_words))
         for _, rows in groupby(rows_of(messages), key=lambda row: row[1]["channel"]):
             convert_channel((message_of(row) for _, row in rows), params, people, out)
         for _, row in rows_of(root / "data/interim/conversations.jsonl"):
@@ -136,6 +142,7 @@ class Out:
     redactor: Redactor
     transforms: list[Transform]
     system_prompt: str
+    is_blocked: Callable[[str], bool]
     rows_in: int = 0
     rows_out: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
@@ -212,24 +219,29 @@ def convert_channel(messages: Iterable[Message], params: Convert, people: People
 def clean(messages: Iterable[Message], params: Convert, people: People, out: Out) -> Iterator[Message]:
     """The messages that are people's speech; the others are dropped with their reason."""
     opted_out = set(params.exclude_authors)
+    is_command = commands(params.command_prefixes)
     for message in messages:
         out.rows_in += 1
-        if people.unquotable:
-            message = msgspec.structs.replace(message, text=without_quotes(message.text, people.unquotable))
+        text = without_quotes(message.text, people.unquotable) if people.unquotable else message.text
         if message.author in opted_out:
             reason = "opted_out"
         elif message.bot:
             reason = "bot"
         elif message.kind != "message":
             reason = message.kind.partition(":")[0]
-        elif COMMAND.match(message.text):
+        elif is_command(text):
             reason = "command"
+        elif out.is_blocked(text):
+            reason = "blocked"
+        elif len(text) > params.max_chars:
+            reason = "too_long"
         else:
-            reason = "" if message.text.strip() else "empty"
+            text = tidy(text, message.mentioned, emoji=params.emoji, mentions=params.mentions)
+            reason = "" if text.strip() else "empty"
         if reason:
             out.drop((message.source, message.id), reason)
         else:
-            yield message
+            yield message if text == message.text else msgspec.structs.replace(message, text=text)
 
 
 def _origins(window: Iterable[Burst]) -> list[Origin]:
@@ -249,6 +261,9 @@ def import_conversation(conversation: Conversation, params: Convert, out: Out) -
     origin = (conversation.source, label(conversation.id))
     if conversation.author in params.exclude_authors:
         out.drop(origin, "opted_out")
+        return
+    if any(out.is_blocked(turn.text) for turn in conversation.turns):
+        out.drop(origin, "blocked")
         return
     made = replace(
         conversation,

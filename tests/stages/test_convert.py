@@ -92,6 +92,33 @@ def test_every_message_is_used_or_dropped_with_its_place_and_reason(tmp_path: Pa
     assert all(row["reason"] == convert.REASONS[row["code"]] for row in rejects(tmp_path))
 
 
+def test_cleaning_drops_and_tidies_as_the_parameters_say(tmp_path: Path) -> None:
+    messages = [
+        said(0, ANA, "hi 👍 <@100000000000000002>"),
+        said(1, BEN, "hello 👍"),
+        said(2, ANA, "?play jazz"),
+        said(3, ANA, "you FOOL"),
+        said(4, ANA, "x" * 51),
+        said(5, ANA, "👍"),
+        said(6, ANA, "so"),
+        said(7, BEN, "yes"),
+    ]
+    finished = [Conversation("row-1", (Turn("user", "fool"), Turn("assistant", "no")), source="rows.jsonl:1")]
+    changes = {
+        "command_prefixes": "?",
+        "emoji": "remove",
+        "mentions": "remove",
+        "block_words": ["fool"],
+        "max_chars": 50,
+    }
+    root = workspace(tmp_path, messages, finished, **{f"convert__{key}": value for key, value in changes.items()})
+    convert.main(root)
+    (talk,) = made(tmp_path)
+    assert [turn.text for turn in talk.turns] == ["hi", "hello", "so", "yes"]
+    dropped = {"command": 1, "blocked": 2, "too_long": 1, "empty": 1}
+    assert read_json(tmp_path / "metrics/convert.json")["dropped"] == dropped
+
+
 def test_channels_are_never_joined(tmp_path: Path) -> None:
     messages = [
         said(0, ANA, "hi"),
