@@ -5,10 +5,7 @@ weights are: {"schema": 1, "name": "parley-tiny", "kind": "embedded", "source": 
 "template": "chatml", "weights": {"model.safetensors": "<sha256>"}}. Heavy imports sit inside functions.
 """
 
-import contextlib
-import errno
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -172,23 +169,3 @@ def load_model(
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
-
-
-@contextlib.contextmanager
-def saving(path: Path) -> Iterator[None]:
-    """Around saves by torch and safetensors, which name a full disk in ways of their own: makes that an OSError."""
-    try:
-        yield
-    except Exception as error:
-        text = str(error).lower()
-        signs = (
-            "no space left",
-            "os error 28",
-            "quota exceeded",
-            "iostream error",
-            "unexpected pos",
-            "file write failed",
-        )
-        if not isinstance(error, OSError) and any(sign in text for sign in signs):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-        raise

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -19,6 +20,16 @@ from typing import Any
 
 from parley.errors import ParleyError
 from parley.files import dump_json, publish, write_json
+
+_FULL = (
+    "no space left",
+    "os error 28",
+    "disk is full",
+    "disk quota exceeded",
+    "iostream error",
+    "unexpected pos",
+    "file write failed",
+)
 
 # Exit statuses: 1 a ParleyError or an unforeseen error, 130 Ctrl-C, 143 SIGTERM (128 + the signal, as shells do).
 
@@ -43,11 +54,11 @@ def run(name: str, main: Callable[[Path], None]) -> None:
         print(f"\n{name}: stopped; nothing half-written is left, the next run goes on", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = _free_bytes(Path())
+        if _disk_full(error):
+            free = shutil.disk_usage(Path()).free
             _stop(
-                f"{name}: no space left on the disk while writing {error.filename or 'an output'} "
-                f"({free:,} bytes free): free some and run again; nothing half-written is left"
+                f"{name}: no space left on the disk ({free:,} bytes free here): free some and run again; "
+                "nothing half-written is left"
             )
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             _stop(f"{name}: {error.filename or 'an output'}: {error.strerror}: give yourself the right, and run again")
@@ -70,9 +81,11 @@ def _terminated(signum: int, frame: object) -> None:
     sys.exit(128 + signum)
 
 
-def _free_bytes(path: Path) -> int:
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize
+def _disk_full(error: Exception) -> bool:
+    """Whether that is what an error says; torch, safetensors and SQLite have words of their own for it."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return any(sign in str(error).lower() for sign in _FULL)
 
 
 def write_counts(path: Path, *, rows_in: int, rows_out: int, dropped: Counter[str], **more: Any) -> None:

@@ -28,7 +28,6 @@ from parley.checkpoints import seal
 from parley.errors import ParleyError
 from parley.examples import Example
 from parley.files import read_json, write_json
-from parley.models import saving
 from parley.packing import IGNORED, flatten
 
 _PLAIN_HEAD_LOGITS = 2**28  # trained tokens x vocabulary in one pass; above, the fused head saves gigabytes
@@ -163,11 +162,10 @@ class PackedTrainer(SFTTrainer):
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            with saving(folder):
-                Trainer._save_checkpoint(self, model, trial)  # TRL's own adds a model card
-                journal = {"steps": self.journal.steps, "evaluations": self.journal.evaluations}
-                write_json(folder / "journal.json", journal)
-                seal(folder)
+            Trainer._save_checkpoint(self, model, trial)  # TRL's own adds a model card
+            journal = {"steps": self.journal.steps, "evaluations": self.journal.evaluations}
+            write_json(folder / "journal.json", journal)
+            seal(folder)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

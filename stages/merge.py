@@ -18,17 +18,7 @@ from pydantic import Field
 from parley.errors import ParleyError
 from parley.examples import Example, read_examples
 from parley.files import publish, read_json, sha256_file, write_json
-from parley.models import (
-    Model,
-    load_base,
-    load_model,
-    load_tokenizer,
-    quiet,
-    read_base,
-    saving,
-    set_threads,
-    weight_sums,
-)
+from parley.models import Model, load_base, load_model, load_tokenizer, quiet, read_base, set_threads, weight_sums
 from parley.params import Section, read_section
 from parley.stage import run
 
@@ -54,8 +44,7 @@ def main(root: Path) -> None:
 
     trained = root / "models/trained"
     info = read_json(trained / "training_info.json")
-    target = root / "models/merged"
-    with publish(target) as made, saving(target):
+    with publish(root / "models/merged") as made:
         if (trained / "adapter_config.json").exists():
             _check_base(root, info)
             val = list(islice(read_examples(root / "data/encoded/val.parquet"), _COMPARED))

@@ -17,7 +17,7 @@ from parley.checkpoints import checkpoints, newest, remove
 from parley.errors import ParleyError
 from parley.examples import Example, read_examples
 from parley.files import publish, sha256_file, sha256_tree, write_json
-from parley.models import Model, load_base, load_tokenizer, pick_device, quiet, read_base, saving, set_threads
+from parley.models import Model, load_base, load_tokenizer, pick_device, quiet, read_base, set_threads
 from parley.packing import IGNORED, best_fit
 from parley.params import read_section, read_value
 from parley.sft import Runtime, Train, choose_precision, lora_config, sft_config
@@ -232,8 +232,7 @@ def _info(root: Path, trainer: "PackedTrainer", params: Train, parts: Mapping[st
 
 def _publish_model(root: Path, trainer: "PackedTrainer", info: Mapping[str, Any]) -> None:
     """models/trained: weights, tokenizer with template, training_info.json; no pickle, no card of a library's."""
-    target = root / "models/trained"
-    with publish(target) as made, saving(target):
+    with publish(root / "models/trained") as made:
         made.mkdir()
         model = trainer.accelerator.unwrap_model(trainer.model)
         if hasattr(model, "peft_config"):

@@ -1,12 +1,11 @@
 """Models on disk and in memory."""
 
-import errno
 from pathlib import Path
 
 import pytest
 
 from parley.errors import ParleyError
-from parley.models import Base, Model, load_base, load_model, read_base, saving, weight_sums, write_base
+from parley.models import Base, Model, load_base, load_model, read_base, weight_sums, write_base
 
 PARAMS = Model(name="parley-tiny", revision="", trust_remote_code=False, template="auto", threads=1)
 
@@ -59,17 +58,3 @@ def test_evaluating_a_4_bit_base_leaves_its_gradients_alone(tiny_base: Path) -> 
     with torch.no_grad():
         model.eval()(input_ids=ids)
     assert torch.equal(gradient(), before)
-
-
-@pytest.mark.parametrize(
-    "error", [RuntimeError("basic_ios::clear: iostream error"), RuntimeError("I/O error: No space left on device")]
-)
-def test_a_full_disk_is_an_oserror_whoever_says_it(error: Exception, tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No space left") as caught, saving(tmp_path):
-        raise error
-    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path)
-
-
-def test_other_errors_pass_unchanged(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="shapes"), saving(tmp_path):
-        raise RuntimeError("shapes do not fit")
