@@ -387,7 +387,7 @@ def shape_of(head: bytes) -> frozenset[str]:
         text = token[0]
         if text[:1] == b'"':
             string = token[1].decode(errors="replace")
-        elif text == b":" and stack:
+        elif text == b":" and 0 < len(stack) < 8:  # the names of deeper ones would grow with each level
             here = f"{stack[-1]}.{string}" if stack[-1] else string
             if here.count(".") < 3:
                 shape.add(here)
@@ -395,7 +395,7 @@ def shape_of(head: bytes) -> frozenset[str]:
             stack.append(here)
         elif text == b"[":
             outside = outside or not stack
-            here = f"{here}[]" if stack else ""
+            here = f"{here}[]" if 0 < len(stack) < 8 else here if stack else ""
             stack.append(here)
         elif text in b"]}":
             del stack[-1:]

@@ -99,7 +99,12 @@ def _hub(path: Path, columns: Mapping[str, str]) -> Iterator[Any]:
     datasets.disable_progress_bars()
     try:
         rows = datasets.load_dataset(
-            chosen.dataset, chosen.config or None, split=chosen.split, revision=chosen.revision
+            chosen.dataset,
+            chosen.config or None,
+            split=chosen.split,
+            revision=chosen.revision,
+            # Without a network, datasets takes the newest revision of its cache, whichever was asked for.
+            cache_dir=str(Path(datasets.config.HF_DATASETS_CACHE) / chosen.revision),
         )
     except (OSError, ValueError) as error:  # what datasets and its client raise for all that is not there
         raise ParleyError(

@@ -80,7 +80,7 @@ def _message(body: str, channel: str, id: str, time: int, source: str) -> Messag
     if not colon and body.endswith(":"):
         author, colon, text = body[:-1], ":", ""
     if not colon or "\n" in author:
-        return Message(channel, id, time, "", (), body, source, kind="system:notice")
+        return _notice(channel, id, time, body, source)
     author = author.strip(MARK + "~\u202f\u00a0 ")
     text = EDITED.sub("", text)
     kind = "message" if text.strip(MARK).strip() else "empty"
@@ -88,8 +88,12 @@ def _message(body: str, channel: str, id: str, time: int, source: str) -> Messag
     if OMITTED.fullmatch(first) or PLACEHOLDER.fullmatch(first):
         text, kind = caption, "message" if caption.strip() else "attachment"
     elif text.startswith(MARK):
-        kind = "system:notice"
+        return _notice(channel, id, time, text, source)  # its "author" is the group, on an iPhone
     return Message(channel, id, time, author, (author,), text.replace(MARK, ""), source, kind=kind)
+
+
+def _notice(channel: str, id: str, time: int, text: str, source: str) -> Message:
+    return Message(channel, id, time, "whatsapp", (), text.replace(MARK, ""), source, bot=True, kind="system:notice")
 
 
 def _time(header: re.Match[str], order: str) -> int | None:

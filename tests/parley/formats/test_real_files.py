@@ -13,9 +13,10 @@ from parley.errors import ParleyError
 from parley.json_stream import Batch, JsonArray
 from parley.plugins import plugin, plugin_names
 from parley.reading import Rejected, pieces_of
-from stages.ingest import format_of
+from stages.ingest import Ingest, format_of, records
 
 DATA = Path(os.environ.get("PARLEY_REAL_DATA", "missing"))
+SETTINGS = Ingest(input="", files="*", format="auto", columns={}, date_order="auto")
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="PARLEY_REAL_DATA names no folder")
 
 
@@ -69,7 +70,7 @@ def test_a_foreign_shape_is_refused_by_name(name: str) -> None:
 def test_torture_is_rejected_or_refused_whatever_reads_it(format: str) -> None:
     for path in files("json_torture", "encodings", "naughty_strings", "discord_other", "sft_broken"):
         try:
-            for record in plugin("formats", format, key="ingest.format").read(path, path.name):
+            for record in records(plugin("formats", format, key="ingest.format"), path, path.name, SETTINGS):
                 if isinstance(record, Rejected):
                     assert record.code.startswith("E0")
                     assert record.source.startswith(f"{path.name}:")
