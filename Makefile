@@ -12,10 +12,10 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro eval exp test check lint recipe lock clean samples
+.PHONY: help setup repro eval exp test check lint recipe lock clean samples export-data
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Make .venv with the locked packages; every other command does it when needed
 
@@ -53,6 +53,9 @@ check: lint test ## Everything that must hold before a commit: format, style, ty
 
 recipe: $(READY) ## Lay a recipe into params.yaml: make recipe NAME=generic [BASE=embedded|hub] [FORCE=1]
 	@python -m tools.recipe "$(NAME)" $(if $(BASE),--base "$(BASE)") $(if $(FORCE),--force)
+
+export-data: $(READY) ## Write the splits for other programs: make export-data FORMAT=sharegpt|openai|alpaca OUT=folder
+	@python -m tools.export_data "$(FORMAT)" "$(OUT)"
 
 samples: $(READY) ## Write data/samples again, the same bytes
 	@python -m tools.make_samples
