@@ -142,3 +142,51 @@ def test_shape_names_the_keys_of_the_first_record() -> None:
     assert shape_of(b'{"a": {"b": [1]}}\n{"c": 1}') == {"a", "a.b"}
     assert shape_of(b'[{"a": [{"b": []}], "c": 2}, {"d": 1}]') == {"a", "a[].b", "c"}
     assert shape_of(b"plain text") == shape_of(b"") == frozenset()
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1 << 18])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_lists_inside_lists_are_read_one_after_another(size: int, indent: int | None) -> None:
+    boats = [
+        {
+            "name": f"boat {n}",
+            "tags": {"messages": 5},
+            "messages": [{"id": m, "text": '"messages": ['} for m in range(n)],
+        }
+        for n in (0, 3, 1, 0, 40)
+    ]
+    document = {"about": "", "chats": {"list": boats}, "left_chats": {"about": "x", "list": boats[1:2]}}
+    text = json.dumps(document, indent=indent).encode()
+    found = walked(text, size, closing=b"}]}}")
+    assert found == ([(boat["name"], boat["messages"]) for boat in [*boats, boats[1]]], False)
+    assert walked(json.dumps(boats, indent=indent).encode(), size, closing=b"}]") == (
+        [(boat["name"], boat["messages"]) for boat in boats],
+        False,
+    )
+    for cut in range(text.index(b"40") if b"40" in text else len(text) // 2, len(text), 97):
+        lists, interrupted = walked(text[:cut], size, closing=b"}]}}")
+        assert interrupted
+        assert lists[:4] == found[0][:4]
+
+
+def walked(text: bytes, size: int, *, closing: bytes) -> tuple[list[tuple[str, Any]], bool]:
+    """(name, whole messages) of each list, and whether the document was interrupted."""
+    array = JsonArray(pieces(text, size), key="messages", where="x", closing=closing)
+    lists = []
+    while True:
+        messages = [one for part in array if isinstance(part, Batch) for one in json.loads(part.data)]
+        lists.append((array.header["name"], messages))
+        if not array.reopen():
+            return lists, array.interrupted
+
+
+def test_a_file_of_many_lists_is_not_held_in_memory() -> None:
+    chat = json.dumps({"name": "x", "messages": [{"id": 1, "text": "y" * 200}] * 20}).encode()
+    text = iter([b"[", *[chat + b","] * 4000, chat, b"]"])  # 18 MB
+    array = JsonArray(text, key="messages", where="x", closing=b"}]")
+    lists = largest = 0
+    while lists == 0 or array.reopen():
+        lists += 1
+        for _ in array:
+            largest = max(largest, len(array._buffer))
+    assert (lists, largest < 4 << 18) == (4001, True)
