@@ -7,6 +7,7 @@ a run that was killed is cleared only when its process is provably gone; a live 
 import ast
 import importlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -149,6 +150,18 @@ def _lives(pid: int, *, since: float) -> bool:
         return False
 
 
+def drop_cut_lock(root: Path) -> None:
+    """Removes a dvc.lock that ends in the middle of an entry.
+
+    DVC writes it in place, so a kill or a full disk can cut it off, and from then on DVC refuses to work. Nothing is
+    lost: its cache knows what was done.
+    """
+    lock = root / "dvc.lock"
+    if lock.is_file() and not re.search(r"\n +\S.*: \S.*\n\Z", lock.read_text(encoding="utf-8", errors="replace")):
+        lock.unlink()
+        print("dvc.lock was cut off by a crash: removed; what was done comes back from DVC's cache", file=sys.stderr)
+
+
 def ready_for_dvc(root: Path) -> None:
     """A commit is what DVC's experiments start from; makes sure that git has one here and answers."""
     found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
@@ -164,6 +177,7 @@ def main() -> None:
         check_input(root)
         ready_for_dvc(root)
         free_dead_locks(root)
+        drop_cut_lock(root)
     except ParleyError as error:
         print(error, file=sys.stderr)
         sys.exit(1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from parley.errors import ParleyError
-from tools.preflight import check_input, check_params, free_dead_locks, plugins_read
+from tools.preflight import check_input, check_params, drop_cut_lock, free_dead_locks, plugins_read
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -51,6 +51,18 @@ def test_a_lock_older_than_the_process_with_its_number_is_cleared(tmp_path: Path
     os.utime(lock, (1_000_000, 1_000_000))
     free_dead_locks(tmp_path, wait=0.1)
     assert not lock.exists()
+
+
+def test_a_lock_file_that_a_crash_cut_off_is_removed(tmp_path: Path) -> None:
+    whole = "schema: '2.0'\nstages:\n  base:\n    cmd: python\n    outs:\n    - path: models/base\n      nfiles: 4\n"
+    lock = tmp_path / "dvc.lock"
+    for text in ("", whole[:-1], whole.partition(" python")[0], whole.partition("    - path")[0]):
+        lock.write_text(text)
+        drop_cut_lock(tmp_path)
+        assert not lock.exists(), text
+    lock.write_text(whole)
+    drop_cut_lock(tmp_path)
+    assert lock.read_text() == whole
 
 
 def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
