@@ -29,7 +29,7 @@ OPEN = {"train.sft", "train.lora"}  # fields of SFTConfig and LoraConfig go here
 def compose(root: Path, name: str, base: str) -> CommentedMap:
     """The params of recipe `name` on `base`: _base.yaml with its comments, the overlays' values."""
     layers = overlays(root, name, base)
-    params: CommentedMap = _round_trip().load((root / "recipes" / "_base.yaml").read_text(encoding="utf-8"))
+    params: CommentedMap = round_trip().load((root / "recipes" / "_base.yaml").read_text(encoding="utf-8"))
     for path in layers:
         values = {key: value for key, value in read_yaml(path).items() if key != "from"}
         _lay(params, values, path, place="")
@@ -97,7 +97,7 @@ def flatten(values: Mapping[str, Any], place: str = "") -> dict[str, Any]:
 def dump(params: CommentedMap) -> str:
     """The text of params.yaml, as `dvc exp run -S` would keep it: block style, comments in place."""
     text = io.StringIO()
-    _round_trip().dump(params, text)
+    round_trip().dump(params, text)
     return text.getvalue()
 
 
@@ -106,7 +106,7 @@ def _plain(params: CommentedMap) -> dict[str, Any]:
     return plain
 
 
-def _round_trip() -> YAML:
+def round_trip() -> YAML:
     yaml = YAML()
     yaml.width = 4096  # never fold a long value
     yaml.preserve_quotes = True

@@ -1,0 +1,119 @@
+"""A person leaves every file of a real checkout, DVC's cache included, and the pipeline still runs."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+from test_recipes_end_to_end import checkout, dvc, lay  # noqa: F401
+
+from parley.errors import ParleyError
+from parley.params import read_yaml
+from parley.people import People
+from tools.forget import forget, rewrite, search
+
+ANA, BEN, CAT = "100000000000000001", "100000000000000002", "100000000000000003"
+NAMES = {ANA: "Anastazja Ruiz", BEN: "Benedict", CAT: "Kätchen Quimby"}
+
+
+def message(number: int, author: str, text: str) -> dict:
+    return {
+        "id": str(5000 + number),
+        "type": "Default",
+        "timestamp": f"2024-{1 + number // 56:02}-{1 + number // 2 % 28:02}T10:0{number % 2}:00+00:00",
+        "content": text,
+        "author": {"id": author, "name": NAMES[author], "isBot": False},
+        "mentions": [{"id": CAT, "name": NAMES[CAT]}] if "@" in text else [],
+    }
+
+
+def export() -> dict:
+    words = ["tide", "boat", "rope", "gull", "sand", "wave", "crab", "kelp"]
+    messages = [
+        message(number, (ANA, BEN)[number % 2], f"{words[number % 8]} {words[number // 8 % 8]} {number}")
+        for number in range(100)
+    ]
+    messages[10] = message(10, CAT, "my marmalade is secret")
+    messages[12] = message(12, ANA, "> my marmalade is secret\nsaid @Kätchen Quimby, and Quimby means it")
+    return {"guild": {"id": "0"}, "channel": {"id": "7"}, "messages": messages, "messageCount": len(messages)}
+
+
+def found(root: Path, *words: str) -> set[str]:
+    """Files that hold one of the words, found by other means than the tool's; git's folder and the tests apart."""
+    pattern = re.compile("|".join(words).encode(), re.IGNORECASE)
+    files = (
+        path for path in root.rglob("*") if path.is_file() and not {".git", "tests"} & {*path.relative_to(root).parts}
+    )
+    return {path.relative_to(root).as_posix() for path in files if pattern.search(path.read_bytes())}
+
+
+@pytest.mark.slow
+def test_a_person_is_in_no_file_any_more(checkout: Path) -> None:  # noqa: F811
+    root = checkout
+    lay(root, "persona")
+    yaml, params = YAML(), root / "params.yaml"
+    values = yaml.load(params.read_text())
+    values["ingest"]["input"], values["convert"]["target"], values["validate"]["min_split"] = "data/raw", BEN, 1
+    yaml.dump(values, params)
+    (root / "data/raw").mkdir()
+    (root / "data/raw/chat.json").write_text(json.dumps(export()))
+    for command in (["init", "-q", "-f"], ["add", "-q", "data/raw"], ["repro", "-q", "validate"]):
+        dvc(root, *command)
+    for cache in (".judge/answers.sqlite", ".checkpoints/a/b.json", ".dvc/tmp/exps/x/data.json"):
+        (root / cache).parent.mkdir(parents=True, exist_ok=True)
+        (root / cache).write_text("marmalade, said Quimby")
+    person = ("marmalade", "quimby", "k(ä|\\\\u00e4)tchen".encode().decode(), CAT)
+    before = found(root, *person)
+    assert {"data/raw/chat.json", "data/interim/messages.jsonl", ".judge/answers.sqlite"} <= before
+    assert any(name.startswith(".dvc/cache/files") for name in before)
+
+    comments = params.read_text().count("#")
+    said: list[str] = []
+    assert forget(root, CAT, sure=False, say=said.append) == []
+    assert found(root, *person) == before and "YES=1" in said[-1]
+
+    assert forget(root, CAT, sure=True, say=said.append) == []
+    assert found(root, *person) == {"params.yaml"}
+    assert read_yaml(params)["convert"]["exclude_authors"] == [CAT] and params.read_text().count("#") == comments
+    dvc(root, "repro", "-q", "validate")
+    assert found(root, *person[:3]) == set()
+    # The opt-out list needs the id; DVC notes the settings of each run.
+    assert {name.split("/")[0] for name in found(root, CAT)} <= {"params.yaml", "dvc.lock", ".dvc"}
+    assert not any(name.startswith(".dvc/cache/files") for name in found(root, CAT))
+
+
+def test_what_cannot_be_rewritten_or_is_unknown_is_named(tmp_path: Path) -> None:
+    people = People({CAT: {NAMES[CAT]: None}, ANA: {NAMES[ANA]: None}}, {CAT: 1}, set())
+    (tmp_path / "chat.txt").write_text("[1] Kätchen Quimby: hi")
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"author": CAT, "text": "hi"}) + '\n{"text": "bye Quimby"}\n')
+    (tmp_path / "Quimby.bin").write_bytes(b"\xff\xfe")
+    assert not rewrite(tmp_path / "chat.txt", CAT, people) and rewrite(tmp_path / "rows.jsonl", CAT, people)
+    assert (tmp_path / "rows.jsonl").read_text() == '{"text": "bye <name>"}\n'
+    assert [path.name for path in search(tmp_path, CAT, people)] == ["Quimby.bin", "chat.txt"]
+
+
+@pytest.fixture
+def target_of_params(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "params.yaml").write_text(f"convert:\n  target: '{CAT}'\n  exclude_authors: []\n")
+    (tmp_path / "data/interim").mkdir(parents=True)
+    (tmp_path / "data/interim/messages.jsonl").write_text("")
+    yield tmp_path
+
+
+def test_the_target_and_strangers_are_refused(target_of_params: Path) -> None:
+    with pytest.raises(ParleyError, match=r"is convert\.target"):
+        forget(target_of_params, CAT, sure=True, say=print)
+    with pytest.raises(ParleyError, match="nobody in data/interim"):
+        forget(target_of_params, ANA, sure=True, say=print)
+
+
+def test_the_tool_lists_what_git_keeps_as_the_projects_own(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("Quimby")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    people = People({CAT: {NAMES[CAT]: None}}, {}, set())
+    assert [path.name for path in search(tmp_path, CAT, people)] == ["code.py"]
+    subprocess.run(["git", "add", "code.py"], cwd=tmp_path, check=True)
+    assert list(search(tmp_path, CAT, people)) == []
