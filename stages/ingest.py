@@ -35,8 +35,8 @@ from parley.stage import run, write_counts
 Add = Callable[[Mapping[str, Any]], None]
 
 HOW = (
-    "Put an export there: of Discord by DiscordChatExporter with `--format Json`, or rows in ShareGPT, OpenAI or "
-    "Alpaca format (.json, .jsonl). Or set ingest.input to a folder of data/samples"
+    "Put an export there: of Discord by DiscordChatExporter with `--format Json`, of Telegram or WhatsApp, or rows in "
+    "ShareGPT, OpenAI or Alpaca format (docs/formats.md has them all). Or set ingest.input to a folder of data/samples"
 )
 DUPLICATE = "duplicate message"
 # Shapes that people come across, and that hold no conversation to learn: what they are, and some of their keys.

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from parley.params import read_yaml
+from parley.plugins import plugin_names
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -87,3 +88,8 @@ def test_every_dependency_is_locked_without_a_local_label(name: str) -> None:
     locked = [line for line in lines if not line.startswith("#")]
     assert all(re.fullmatch(r"[a-z0-9._-]+==[^+]+", line) for line in locked)
     assert "torch==2.13.0" in locked
+
+
+def test_the_page_of_formats_names_each_one() -> None:
+    page = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(\w+)`", page, re.MULTILINE)) == plugin_names("formats")
