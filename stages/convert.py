@@ -158,11 +158,11 @@ class Out:
             source, name = self.redactor.label(origin[0]), origin[1]
             self.reject({"source": source, "id": name, "code": reason, "reason": REASONS.get(reason, reason)})
 
-    def keep(self, conversation: Conversation, origins: list[Origin]) -> None:
+    def keep(self, conversation: Conversation, origins: list[Origin], *, others: str = "the user") -> None:
         """Gives the conversation its system prompt, sends it through the transforms and writes what comes out."""
         if not conversation.system:
             prompt = self.system_prompt.replace("{name}", conversation.author or "the assistant")
-            conversation = replace(conversation, system=prompt)
+            conversation = replace(conversation, system=prompt.replace("{others}", others))
         made = [conversation]
         for transform in self.transforms:
             made = [result for one in made for result in transform(one)]
@@ -213,7 +213,8 @@ def convert_channel(messages: Iterable[Message], params: Convert, people: People
                 source=out.redactor.label(first.source),
                 author=out.redactor.name(params.target),
             )
-            out.keep(conversation, _origins(window))
+            others = dict.fromkeys(out.redactor.name(burst.author) for burst in window if not burst.answers)
+            out.keep(conversation, _origins(window), others=", ".join(others))
 
 
 def clean(messages: Iterable[Message], params: Convert, people: People, out: Out) -> Iterator[Message]:

@@ -200,10 +200,10 @@ def test_finished_conversations_are_redacted_too(tmp_path: Path) -> None:
     assert {kind: count for kind, count in counts.items() if count} == {"emails": 4, "phones": 2}
 
 
-def test_the_system_prompt_names_the_target_and_fills_only_gaps(tmp_path: Path) -> None:
+def test_the_system_prompt_names_the_people_and_fills_only_gaps(tmp_path: Path) -> None:
     own = Conversation("r", (Turn("user", "q"), Turn("assistant", "a")), system="be kind", source="r:1")
-    convert.main(workspace(tmp_path, TALK, [own], convert__system_prompt="You are {name}."))
-    assert [talk.system for talk in made(tmp_path)] == ["You are Alexis.", "be kind"]
+    convert.main(workspace(tmp_path, TALK, [own], convert__system_prompt="You are {name}, with {others}."))
+    assert [talk.system for talk in made(tmp_path)] == ["You are Alexis, with Robin.", "be kind"]
 
 
 def test_transforms_run_with_their_own_section(tmp_path: Path) -> None:
