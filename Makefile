@@ -1,5 +1,6 @@
 # parley's commands. `make` alone lists them.
 # Every recipe runs with .venv/bin first on PATH, so `python` in dvc.yaml is the one with the locked packages.
+# `python -m dvc`, since the script `dvc` names the folder in which .venv was made, and that may have moved.
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3))
 LOCK ?= $(if $(shell command -v nvidia-smi),gpu,cpu)
@@ -24,7 +25,7 @@ $(READY): requirements/$(LOCK).txt
 
 repro: $(READY) ## Run what changed of the whole pipeline and print the path of the report
 	@python -m tools.preflight
-	@dvc repro
+	@python -m dvc repro
 	@python -m tools.summary
 
 eval: $(READY) ## Bring scores and report up to date; MODEL=folder-or-Hub-id scores another model on the same cases
@@ -32,14 +33,14 @@ eval: $(READY) ## Bring scores and report up to date; MODEL=folder-or-Hub-id sco
 
 exp: $(READY) ## Run an experiment: make exp ARGS='-S train.lr=1e-5'; compare with `make exp-show`
 	@python -m tools.preflight
-	@dvc exp run $(ARGS)
+	@python -m dvc exp run $(ARGS)
 	@python -m tools.summary
 
 # Of some hundred columns: the settings that differ, and the tuned model's scores.
 COLUMNS := Experiment|rev|typ|Created|parent|State|Executor|(test|metrics)\.\w+\.tuned\.value
 SECTIONS := seed|model|base|ingest|convert|redact|transforms|validate|encode|train|merge|generate|score|judge|report
 exp-show: $(READY) ## Table of all experiments: the settings that differ and the scores
-	@dvc exp show --only-changed --drop '^(?!($(COLUMNS)|(params.yaml:)?($(SECTIONS))\b.*)$$).*' $(ARGS)
+	@python -m dvc exp show --only-changed --drop '^(?!($(COLUMNS)|(params.yaml:)?($(SECTIONS))\b.*)$$).*' $(ARGS)
 
 test: $(READY) ## Run the tests, the quick ones first; ARGS='-k name' picks some
 	@python -m pytest $(ARGS)
@@ -47,7 +48,7 @@ test: $(READY) ## Run the tests, the quick ones first; ARGS='-k name' picks some
 lint: $(READY) ## Check format, style and types
 	@ruff format --check .
 	@ruff check .
-	@mypy
+	@python -m mypy
 
 check: lint test ## Everything that must hold before a commit: format, style, types, tests
 

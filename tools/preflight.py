@@ -7,7 +7,9 @@ a run that was killed is cleared only when its process is provably gone; a live 
 import ast
 import importlib
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -163,11 +165,15 @@ def drop_cut_lock(root: Path) -> None:
 
 
 def ready_for_dvc(root: Path) -> None:
-    """A commit is what DVC's experiments start from; makes sure that git has one here and answers."""
+    """Raises ParleyError where DVC could not keep its state, or git names no commit for an experiment to start from."""
+    if not os.access(root / ".dvc", os.W_OK):
+        raise ParleyError("this folder cannot be written: copy it to a folder of your own, and run there")
+    if shutil.which("git") is None:
+        raise ParleyError("git was not found: install it, DVC keeps its state beside it")
     found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
     if found.returncode:
-        reason = (found.stderr.strip().splitlines() or ["no reason given"])[0]
-        raise ParleyError(f"git cannot name a commit here ({reason}): `make setup` says what is missing")
+        said = found.stderr.strip()
+        raise ParleyError(f"DVC needs a git repository with a commit here. Mend what git says, or commit once:\n{said}")
 
 
 def main() -> None:
@@ -185,7 +191,8 @@ def main() -> None:
 
     if key_came(root):
         print("judge: a key is there now; judging what was not scored")
-        sys.exit(subprocess.run(["dvc", "repro", "--force", "--single-item", "judge"], check=False).returncode)
+        again = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "judge"]
+        sys.exit(subprocess.run(again, check=False).returncode)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ python=$1 lock=$2 stamp=$3
 
 stop() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
-[ -n "$python" ] || stop "no python3 was found: install Python 3.11 or newer"
+[ -n "$python" ] && command -v "$python" >/dev/null || stop "no ${python:-python3} was found: install Python 3.11 or newer"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     stop "$python is $("$python" -V 2>&1); parley needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 setup"
 "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' ||
@@ -26,9 +26,10 @@ git rev-parse --git-dir >/dev/null 2>&1 ||
     stop "git refuses this folder: $(git rev-parse --git-dir 2>&1 | head -n 1). If it is yours: git config --global --add safe.directory \"$PWD\""
 
 printf 'setup: installing %s packages into .venv (once; again when %s changes)\n' "$(grep -c == "$lock")" "$lock"
-[ -x .venv/bin/python ] && .venv/bin/python -c '' 2>/dev/null || "$python" -m venv --clear .venv
+# Without a stamp an install was cut off, and pip would take half a package for a whole one.
+ls .venv/ready-* >/dev/null 2>&1 && .venv/bin/python -c '' 2>/dev/null || "$python" -m venv --clear .venv
+rm -f .venv/ready-*
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$lock" ||
     stop "pip could not install $lock (see above): check the network or your pip settings, then run the same command again"
 .venv/bin/python -m pip check --disable-pip-version-check >/dev/null || .venv/bin/python -m pip check
-rm -f .venv/ready-*
 touch "$stamp"
