@@ -99,6 +99,13 @@ def _must_be_there(source: Path | str) -> None:
         raise ParleyError(f"{source} is not there: run `dvc repro`, which makes it")
 
 
+def computes_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware: 1.7 times as fast as float32, else slower."""
+    import torch
+
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """The tokenizer of a local model folder, with its chat template."""
     from transformers import AutoTokenizer

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ConfigDict, Field
 
 from parley.errors import ParleyError, near_misses
-from parley.models import pick_device
+from parley.models import computes_bf16, pick_device
 from parley.params import Section
 
 if TYPE_CHECKING:
@@ -115,8 +115,7 @@ def choose_precision(params: Train) -> str:
         return params.precision
     if on_gpu:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16" if fast else "fp32"
+    return "bf16" if computes_bf16() else "fp32"
 
 
 def sft_config(params: Train, runtime: Runtime, *, precision: str, seed: int, folder: Path) -> "SFTConfig":

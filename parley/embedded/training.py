@@ -34,7 +34,7 @@ def build(folder: Path, template: str, *, seed: int, steps: int, conversations: 
     import torch
     from transformers.utils.logging import disable_progress_bar
 
-    from parley.models import set_threads
+    from parley.models import computes_bf16, set_threads
 
     disable_progress_bar()  # of writing one file
     set_threads(threads)
@@ -166,10 +166,3 @@ def held_out_nats(model: "LlamaForCausalLM", examples: Sequence[Example]) -> flo
             ).item()
             count += int((labels[:, 1:] != -100).sum())
     return total / count
-
-
-def computes_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware: 1.7 times as fast as float32, else slower."""
-    import torch
-
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
