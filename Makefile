@@ -2,7 +2,6 @@
 # Every recipe runs with .venv/bin first on PATH, so `python` in dvc.yaml is the one with the locked packages.
 # `python -m dvc`, since the script `dvc` names the folder in which .venv was made, and that may have moved.
 
-PYTHON ?= $(firstword $(shell command -v python3.11 python3))
 LOCK ?= $(if $(shell command -v nvidia-smi),gpu,cpu)
 READY := .venv/ready-$(LOCK)
 MAKEFLAGS += --no-print-directory

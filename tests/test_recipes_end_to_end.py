@@ -1,13 +1,15 @@
-"""Each recipe from raw sample to report, by DVC, on a base model trained for a few steps only."""
+"""Each recipe from raw sample to report, and the judge by `make eval`, on a base model trained for a few steps only."""
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from loopback import GeminiServer
 from ruamel.yaml import YAML
 
 from parley.jsonl import rows_of
@@ -51,13 +53,17 @@ def lay(place: Path, recipe: str) -> None:
 
 
 def dvc(place: Path, *arguments: str) -> str:
-    """What `dvc ...` printed; without judge keys, and without DVC_ROOT of a run around the tests."""
+    return command(place, sys.executable, "-m", "dvc", *arguments)
+
+
+def command(place: Path, *arguments: str) -> str:
+    """What a command printed; without judge keys, and without DVC_ROOT of a run around the tests."""
     kept = {
         key: value for key, value in os.environ.items() if key not in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "DVC_ROOT")
     }
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
+        arguments,
         cwd=place,
         env={**kept, "PATH": path, "DVC_NO_ANALYTICS": "1"},
         capture_output=True,
@@ -109,3 +115,33 @@ def test_a_learning_rate_reruns_only_what_depends_on_it(checkout: Path) -> None:
     assert stages_run(dvc(checkout, "repro")) == []
     ran = stages_run(dvc(checkout, "exp", "run", "-S", "judge.threshold=0.7"))
     assert sorted(ran) == ["judge", "report"]
+
+
+def test_a_key_that_comes_later_is_used_once_and_shown_nowhere(checkout: Path) -> None:
+    key = f"key-{secrets.token_hex(8)}"
+    (checkout / ".venv").symlink_to(sys.prefix)
+    os.utime(checkout / "requirements" / "cpu.txt", (0, 0))  # older than .venv: nothing is installed
+
+    def make_eval() -> str:
+        command(checkout, "make", "READY=.venv", "LOCK=cpu", "eval")
+        status: str = json.loads((checkout / "metrics" / "judge.json").read_text())["status"]
+        return status
+
+    lay(checkout, "persona")
+    with GeminiServer() as server:
+        params = (checkout / "params.yaml").read_text()
+        (checkout / "params.yaml").write_text(params.replace("endpoint: ''", f"endpoint: {server.url}"))
+        assert make_eval() == "not_scored"
+        assert server.requests == []
+        (checkout / ".env").write_text(f"GEMINI_API_KEY={key}\n")
+        assert make_eval() == "scored"
+        verdicts = [row for _, row in rows_of(checkout / "data" / "eval" / "verdicts.jsonl")]
+        assert len(verdicts) == 10 * 2 * 2 and all(row["status"] == "scored" for row in verdicts)
+        asked = len(server.requests)
+        assert 0 < asked <= len(verdicts)
+        dvc(checkout, "repro", "--force", "--single-item", "judge")
+        assert make_eval() == "scored"
+        assert len(server.requests) == asked
+    for path in checkout.rglob("*"):
+        if path.is_file() and ".venv" not in path.parts and path.name != ".env":
+            assert key.encode() not in path.read_bytes(), path

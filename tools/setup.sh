@@ -1,12 +1,12 @@
 #!/bin/sh
 # setup PYTHON LOCKFILE STAMP: a .venv with the locked packages, and the git and DVC state that DVC needs.
-# Says what is missing and what to do instead of failing half way.
+# Says what is missing and what to do instead of failing half way. An empty PYTHON is the one on PATH.
 set -eu
-python=$1 lock=$2 stamp=$3
+python=${1:-$(command -v python3.11 || command -v python3 || echo python3)} lock=$2 stamp=$3
 
 stop() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
-[ -n "$python" ] && command -v "$python" >/dev/null || stop "no ${python:-python3} was found: install Python 3.11 or newer"
+command -v "$python" >/dev/null || stop "no $python was found: install Python 3.11 or newer"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     stop "$python is $("$python" -V 2>&1); parley needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 setup"
 "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' ||
