@@ -67,7 +67,9 @@ def _line(path: Path, name: str, kind: type[Section], detail: ErrorDetails) -> s
         return f"{path}: {key}: unknown key{near_misses(str(detail['loc'][-1]), _keys_at(kind, detail['loc'][:-1]))}"
     if detail["type"] == "missing":
         return f"{path}: {key}: missing; `make recipe` writes every key with its comment"
-    return f"{path}: {key}: found {detail['input']!r}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
+    # An author's id is all digits, and without quotes a number.
+    quotes = f': put it in quotes, "{detail["input"]}"' if detail["type"] == "string_type" else ""
+    return f"{path}: {key}: found {detail['input']!r}; {detail['msg'][0].lower()}{detail['msg'][1:]}{quotes}"
 
 
 def _keys_at(kind: type[Section], place: tuple[int | str, ...]) -> list[str]:

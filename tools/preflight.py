@@ -5,6 +5,7 @@ a run that was killed is cleared only when its process is provably gone; a live 
 """
 
 import ast
+import errno
 import importlib
 import json
 import os
@@ -105,7 +106,12 @@ def unknown_plugins(values: dict[str, Any]) -> list[str]:
 def check_input(root: Path) -> None:
     """Raises ParleyError when there is nothing to read; DVC would name a missing path, but not what to put there."""
     params = read_section(root, "ingest", Ingest)
-    files_of(root, params.input, params.files)
+    try:
+        for path, _ in files_of(root, params.input, params.files):
+            if not os.access(path, os.R_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    except PermissionError as error:
+        raise ParleyError(f"{error.filename}: {error.strerror}: give yourself the right to read it") from None
 
 
 def free_dead_locks(root: Path, *, wait: float = 10.0) -> None:
@@ -120,9 +126,12 @@ def free_dead_locks(root: Path, *, wait: float = 10.0) -> None:
     while lock.is_file():
         try:
             entries = json.loads(lock.read_text() or "{}")
-        except json.JSONDecodeError:
-            lock.unlink()  # cut off by a crash; DVC could not read it either
-            return
+        except json.JSONDecodeError:  # cut off by a crash, or a live run is just writing it
+            if time.monotonic() > deadline:
+                lock.unlink()
+                return
+            time.sleep(0.5)
+            continue
         written = lock.stat().st_mtime
         holders = {holder["pid"]: holder.get("cmd", "") for holder in _holders(entries)}
         alive = {pid: command for pid, command in holders.items() if _lives(pid, since=written)}
@@ -137,19 +146,23 @@ def free_dead_locks(root: Path, *, wait: float = 10.0) -> None:
 
 
 def _holders(entries: dict) -> Iterator[dict]:
-    for modes in entries.values():
-        write = modes.get("write")
-        yield from [write] if write else []
-        yield from modes.get("read") or []
+    """The processes in {"write": {path: process}, "read": {path: [process, ...]}}."""
+    yield from entries.get("write", {}).values()
+    for readers in entries.get("read", {}).values():
+        yield from readers
 
 
 def _lives(pid: int, *, since: float) -> bool:
     """Whether the process that wrote a lock at `since` (seconds since 1970) can still be the one called `pid`."""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= since + 1
+        dead = process.status() == psutil.STATUS_ZOMBIE or process.create_time() > since + 1
+        # Readers stay in the file long after their end, so that another program may have the number since.
+        return not dead and any("dvc" in word for word in process.cmdline())
     except psutil.NoSuchProcess:
         return False
+    except psutil.AccessDenied:
+        return True
 
 
 def drop_cut_lock(root: Path) -> None:

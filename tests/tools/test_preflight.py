@@ -1,8 +1,9 @@
-import json
 import os
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,41 +15,66 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def locked(root: Path, pid: int) -> Path:
-    """DVC's read-write lock, with one output being written by `pid`."""
-    lock = root / ".dvc" / "tmp" / "rwlock"
-    lock.parent.mkdir(parents=True)
-    lock.write_text(json.dumps({"models/base": {"write": {"pid": pid, "cmd": "dvc repro"}}}))
-    return lock
+    """DVC's read-write lock as `dvc repro` of process `pid` leaves it: it writes one output and reads one file."""
+    from dvc.fs import localfs
+    from dvc.rwlock import _acquire_read, _acquire_write, _edit_rwlock
+
+    folder = root / ".dvc" / "tmp"
+    folder.mkdir(parents=True)
+    with _edit_rwlock(str(folder), localfs, False) as lock:
+        holder = {"pid": pid, "cmd": "dvc repro"}
+        _acquire_write(lock, holder, ["models/base"])
+        _acquire_read(lock, holder, ["stages/base.py"])
+    return folder / "rwlock"
 
 
-def test_a_lock_of_a_dead_process_is_cleared(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", ""])
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that lives, and could be DVC by its command line."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "dvc", "repro"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_lock_of_a_dead_process_is_cleared(tmp_path: Path, process: subprocess.Popen[bytes]) -> None:
+    process.kill()
     process.wait()
     lock = locked(tmp_path, process.pid)
     free_dead_locks(tmp_path)
     assert not lock.exists()
 
 
-def test_a_lock_of_an_unreaped_process_is_cleared(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+def test_a_lock_of_an_unreaped_process_is_cleared(tmp_path: Path, process: subprocess.Popen[bytes]) -> None:
     process.kill()
     time.sleep(0.2)  # dead, but not waited for: a zombie
     lock = locked(tmp_path, process.pid)
     free_dead_locks(tmp_path)
     assert not lock.exists()
-    process.wait()
 
 
-def test_a_lock_of_a_living_process_is_kept_and_named(tmp_path: Path) -> None:
-    lock = locked(tmp_path, os.getpid())
-    with pytest.raises(ParleyError, match=f"process {os.getpid()}"):
+def test_a_lock_of_a_living_process_is_kept_and_named(tmp_path: Path, process: subprocess.Popen[bytes]) -> None:
+    lock = locked(tmp_path, process.pid)
+    with pytest.raises(ParleyError, match=f"process {process.pid}"):
         free_dead_locks(tmp_path, wait=0.1)
     assert lock.exists()
 
 
-def test_a_lock_older_than_the_process_with_its_number_is_cleared(tmp_path: Path) -> None:
-    lock = locked(tmp_path, os.getpid())
-    os.utime(lock, (1_000_000, 1_000_000))
+def test_a_lock_whose_number_another_program_has_is_cleared(tmp_path: Path, process: subprocess.Popen[bytes]) -> None:
+    lock = locked(tmp_path, process.pid)
+    os.utime(lock, (1_000_000, 1_000_000))  # older than the process
+    free_dead_locks(tmp_path, wait=0.1)
+    assert not lock.exists()
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:  # no DVC
+        lock = locked(tmp_path / "other", other.pid)
+        free_dead_locks(tmp_path / "other", wait=0.1)
+        other.kill()
+    assert not lock.exists()
+
+
+def test_a_lock_that_a_crash_cut_off_is_cleared(tmp_path: Path) -> None:
+    lock = locked(tmp_path, 1)
+    lock.write_text(lock.read_text()[:40])
     free_dead_locks(tmp_path, wait=0.1)
     assert not lock.exists()
 
@@ -69,6 +95,7 @@ def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text()
     text = text.replace("  epochs: 4", "  epocs: 4").replace("concurrency: 8", "concurrency: many")
     text = text.replace("format: auto", "format: discrod").replace("  - coherence", "  - coherent")
+    text = re.sub(r"  target: .*", "  target: 7", text)
     (tmp_path / "params.yaml").write_text(text + "trian: {}\n")
     with pytest.raises(ParleyError) as stop:
         check_params(tmp_path)
@@ -78,6 +105,7 @@ def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
     assert "judge.concurrency: found 'many'" in message
     assert "ingest.format: no 'discrod' in parley/formats/; did you mean 'discord'" in message
     assert "judge.metrics: no 'coherent' in parley/rubrics/; did you mean 'coherence'" in message
+    assert 'put it in quotes, "7"' in message
     assert "trian: unknown section; did you mean 'train'" in message
 
 
