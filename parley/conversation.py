@@ -10,7 +10,7 @@ ShareGPT row (https://github.com/lm-sys/FastChat, `conversations` of `from`/`val
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -85,6 +85,15 @@ class Conversation:
     time: int | None = None  # milliseconds since 1970, UTC, of the first message; None when the format has none
     source: str = ""  # file:line of the first message or of the row
     author: str = ""  # pseudonym of the person the assistant's turns come from; "" when unknown
+    labels: Mapping[str, str] = field(default_factory=dict)  # what the recipe's metrics must know: language, domain …
+
+
+class Dropped(Exception):
+    """Raised by a transform that can't use a conversation; `reason` is a short code, counted and listed by convert."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def message_row(message: Message) -> dict[str, Any]:
@@ -100,7 +109,7 @@ def message_of(row: Mapping[str, Any]) -> Message:
 
 def to_sharegpt(conversation: Conversation) -> dict[str, Any]:
     """The ShareGPT row of a conversation; `from_sharegpt` gives the same conversation back."""
-    return {
+    row = {
         "id": conversation.id,
         "conversations": [{"from": _name(turn), "value": _value(turn)} for turn in conversation.turns],
         "system": conversation.system,
@@ -110,6 +119,7 @@ def to_sharegpt(conversation: Conversation) -> dict[str, Any]:
         "source": conversation.source,
         "author": conversation.author,
     }
+    return row | {"labels": dict(conversation.labels)} if conversation.labels else row
 
 
 def from_sharegpt(row: Mapping[str, Any]) -> Conversation:
@@ -123,6 +133,7 @@ def from_sharegpt(row: Mapping[str, Any]) -> Conversation:
         time=row["time"],
         source=row["source"],
         author=row["author"],
+        labels=row.get("labels", {}),
     )
 
 

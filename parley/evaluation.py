@@ -65,9 +65,9 @@ class Unscored:
 
 
 def case_at(conversation: Conversation, place: int, split: Literal["val", "test"]) -> Case:
-    """The case that asks for the turn at `place`, given all the turns before it."""
+    """The case that asks for the turn at `place`, given all the turns before it, with the conversation's labels."""
     context = replace(conversation, turns=conversation.turns[:place])
-    return Case(f"{conversation.id}#{place}", split, context, conversation.turns[place])
+    return Case(f"{conversation.id}#{place}", split, context, conversation.turns[place], conversation.labels)
 
 
 def case_row(case: Case) -> dict[str, Any]:

@@ -67,6 +67,7 @@ class Row(msgspec.Struct, gc=False):
     messages: list[Part] | None = None
     system: str | None = None
     tools: Any = None
+    labels: Any = None  # {"language": "bn"}: what the recipe's metrics must know
 
 
 def conversation_of(row: Row, id: str, source: str) -> Conversation:
@@ -78,7 +79,14 @@ def conversation_of(row: Row, id: str, source: str) -> Conversation:
     system = row.system or ""
     if turns[0].role == "system" and system in ("", turns[0].text):
         system, turns = turns[0].text, turns[1:]
-    return Conversation(id, tuple(turns), system, tools_text(row.tools), group=id, source=source)
+    tools, labels = tools_text(row.tools), labels_of(row.labels)
+    return Conversation(id, tuple(turns), system, tools, group=id, source=source, labels=labels)
+
+
+def labels_of(labels: Any) -> dict[str, str]:
+    """The labels of a row, by name; other people's `labels` that are no names and texts are none."""
+    given = labels.items() if isinstance(labels, dict) else ()
+    return {name: text for name, text in given if isinstance(text, str)}
 
 
 def tools_text(tools: Any) -> str:

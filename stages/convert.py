@@ -21,7 +21,7 @@ import msgspec
 from pydantic import Field, create_model
 
 from parley.cleaning import Policy, blocked, commands, tidy
-from parley.conversation import Conversation, Message, ToolCall, Turn, from_sharegpt, message_of, to_sharegpt
+from parley.conversation import Conversation, Dropped, Message, ToolCall, Turn, from_sharegpt, message_of, to_sharegpt
 from parley.errors import ParleyError
 from parley.jsonl import rows_into, rows_of
 from parley.params import Section, read_section
@@ -163,9 +163,14 @@ class Out:
         if not conversation.system:
             prompt = self.system_prompt.replace("{name}", conversation.author or "the assistant")
             conversation = replace(conversation, system=prompt.replace("{others}", others))
-        made = [conversation]
+        made, reason = [conversation], "transform"
         for transform in self.transforms:
-            made = [result for one in made for result in transform(one)]
+            before, made = made, []
+            for one in before:
+                try:
+                    made += transform(one)
+                except Dropped as dropped:
+                    reason = dropped.reason
         for one in made:
             self.add(to_sharegpt(replace(one, id=self._unique(one.id))))
             self.conversations += 1
@@ -173,7 +178,7 @@ class Out:
         if made:
             self.rows_out += len(origins)
         for origin in origins if not made else []:
-            self.drop(origin, "transform")
+            self.drop(origin, reason)
 
     def _unique(self, name: str) -> str:
         """`name`, or `name~2` … when it is taken: every later stage finds a conversation by its id."""
@@ -275,6 +280,7 @@ def import_conversation(conversation: Conversation, params: Convert, out: Out) -
         group=label(conversation.group),
         source=label(conversation.source),
         author=out.redactor.name(conversation.author) if conversation.author else "",
+        labels={name: redact(text) for name, text in conversation.labels.items()},
     )
     out.keep(made, [origin])
 

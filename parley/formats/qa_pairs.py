@@ -1,11 +1,15 @@
 """qa_pairs: rows of a question and its answer.
 
 As in https://huggingface.co/datasets/openai/gsm8k (2026). `{{name}}` and its like are kept: transforms fill them. Rows
-with a `context` are refused, since the answer would be learnt without it. A row as it comes:
+with a `context` are refused, since the answer would be learnt without it. A row as it comes, `group` and `labels` only
+where they are wanted:
 
-    {"question": "What do you like best, {{name}}?", "answer": "The sea."}
+    {"question": "What does {{name}} like best?", "answer": "The sea.", "group": "likes", "labels": {"topic": "taste"}}
+
+Rows of one group, or of the same question, never fall into two splits.
 """
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from parley.conversation import Conversation, Turn
 from parley.json_stream import shape_of
 from parley.reading import Record
 from parley.rows import read_rows
+from parley.turns import labels_of
 
 
 class Row(msgspec.Struct, gc=False):
@@ -25,6 +30,8 @@ class Row(msgspec.Struct, gc=False):
     answer: str
     id: Any = None
     system: str | None = None
+    group: str = ""
+    labels: Any = None
 
 
 def recognises(head: bytes, name: str) -> bool:
@@ -40,4 +47,5 @@ def read(path: Path, name: str) -> Iterator[Record]:
 
 def _conversation(row: Row, id: str, source: str) -> Conversation:
     turns = (Turn("user", row.question), Turn("assistant", row.answer))
-    return Conversation(id, turns, row.system or "", group=id, source=source)
+    group = row.group or hashlib.sha256(row.question.casefold().encode()).hexdigest()[:12]
+    return Conversation(id, turns, row.system or "", group=group, source=source, labels=labels_of(row.labels))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from workspace import set_params
 
-from parley.conversation import Conversation, Message, ToolCall, Turn, from_sharegpt, message_row, to_sharegpt
+from parley.conversation import Conversation, Dropped, Message, ToolCall, Turn, from_sharegpt, message_row, to_sharegpt
 from parley.errors import ParleyError
 from parley.files import read_json
 from parley.jsonl import rows_into, rows_of
@@ -318,3 +318,21 @@ def test_time_zone_locale_and_hash_seed_change_no_byte(tmp_path: Path) -> None:
             }
         )
     assert outputs[0] == outputs[1]
+
+
+def test_a_transform_says_why_it_drops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(talk: Conversation) -> list[Conversation]:
+        if talk.source == "r:1":
+            raise Dropped("no_placeholder")
+        return [talk]
+
+    monkeypatch.setattr(convert, "chosen", lambda names, sections: [refuse])
+    gone = Conversation("r", (Turn("user", "q"), Turn("assistant", "a")), source="r:1")
+    convert.main(workspace(tmp_path, TALK, [gone]))
+    assert read_json(tmp_path / "metrics/convert.json")["dropped"] == {"no_placeholder": 1, "trailing": 1}
+
+
+def test_labels_go_through_redacted(tmp_path: Path) -> None:
+    own = Conversation("r", (Turn("user", "q"), Turn("assistant", "a")), labels={"by": "ann@example.org", "lang": "en"})
+    convert.main(workspace(tmp_path, TALK, [own]))
+    assert made(tmp_path)[1].labels == {"by": "<email>", "lang": "en"}
