@@ -36,7 +36,7 @@ exp: $(READY) ## Run an experiment: make exp ARGS='-S train.lr=1e-5'; compare wi
 	@python -m tools.summary
 
 # Of some hundred columns: the settings that differ, and the tuned model's scores.
-COLUMNS := Experiment|rev|typ|Created|parent|State|Executor|(test|metrics)\.\w+\.tuned\.value
+COLUMNS := Experiment|rev|typ|Created|parent|State|Executor|(recipe\.)?(test|metrics)\.\w+\.(all\.)?tuned\.value
 SECTIONS := seed|model|base|ingest|convert|redact|transforms|validate|encode|train|merge|generate|score|judge|report
 exp-show: $(READY) ## Table of all experiments: the settings that differ and the scores
 	@python -m dvc exp show --only-changed --drop '^(?!($(COLUMNS)|(params.yaml:)?($(SECTIONS))\b.*)$$).*' $(ARGS)

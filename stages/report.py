@@ -25,6 +25,7 @@ from parley.files import publish, read_json
 from parley.jsonl import rows_of
 from parley.params import Section, read_section, read_yaml
 from parley.plugins import plugin_file, plugin_names
+from parley.scorecard import lines
 from parley.stage import run
 
 # The arrows of the walk that count rows: their metrics file, and what a row is.
@@ -67,7 +68,7 @@ def read_facts(root: Path) -> dict[str, Any]:
     """Everything the two pages show but the samples."""
     metrics = root / "metrics"
     values = {name: value for name, value in read_yaml(root / "params.yaml").items() if name != "runtime"}
-    scores = figures(metrics / "scores.json", "test", "val")
+    scores = figures(metrics / "scores.json", "test", "val", "recipe")
     scores |= {split: wording.ordered(scores[split], values["score"]["metrics"]) for split in ("test", "val")}
     judge = figures(metrics / "judge.json", "status", "metrics", "judge")
     judge["metrics"] = wording.ordered(judge["metrics"], values["judge"]["metrics"])
@@ -80,6 +81,8 @@ def read_facts(root: Path) -> dict[str, Any]:
         "charts": training_charts(metrics / "train_log.csv", train["eval"]),
         "merge": figures(metrics / "merge.json"),
         "scores": scores,
+        "scorecard": scorecard_figures(scores["recipe"]),
+        "recipe_charts": [(curve, curves.chart(curve["series"])) for curve in scores["recipe"].get("curves", [])],
         "judge": judge,
         "params": [(key, shown_setting(key, value)) for key, value in flat(values)],
         "recipe": values["recipe"],
@@ -87,6 +90,14 @@ def read_facts(root: Path) -> dict[str, Any]:
         "flat": flat,
     }
     return {**facts, "limits": list(limits(facts))}
+
+
+def scorecard_figures(recipe: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """(caption, entries) for each table of the recipe's own numbers: a split as a whole, and its slices; none empty."""
+    captions = {("test", False): "Test split", ("test", True): "Test split, in slices"}
+    captions |= {("val", False): "Validation split", ("val", True): "Validation split, in slices"}
+    tables = [(caption, lines(recipe, split, sliced=sliced)) for (split, sliced), caption in captions.items()]
+    return [(caption, entries) for caption, entries in tables if entries]
 
 
 def limits(facts: Mapping[str, Any]) -> Iterator[str]:

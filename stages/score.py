@@ -21,6 +21,7 @@ from parley.files import write_json
 from parley.jsonl import rows_into
 from parley.params import Section, read_section, read_value
 from parley.plugins import plugin
+from parley.scorecard import block
 from parley.stage import run
 from parley.statistics import Pair, compare
 
@@ -31,6 +32,7 @@ class Settings(Section):
     """Section `score`."""
 
     metrics: list[str] = Field(min_length=1)
+    scorecard: str
     resamples: int = Field(ge=200, le=20000)
 
 
@@ -65,7 +67,11 @@ def main(root: Path) -> None:
                     shown=getattr(metric, "shown", None),
                     shown_unit=getattr(metric, "SHOWN_UNIT", ""),
                 )
-    write_json(root / "metrics/scores.json", {**scores, "recipe": {}})
+    recipe = {}
+    if params.scorecard != "none":
+        card = plugin("scorecards", params.scorecard, key="score.scorecard")
+        recipe = block(card.score(cases, tuned, base, resamples=params.resamples, seed=seed))
+    write_json(root / "metrics/scores.json", {**scores, "recipe": recipe})
 
 
 def scored(metric: ModuleType, case: Case, generation: Generation) -> Score | Unscored:

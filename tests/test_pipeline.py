@@ -90,7 +90,7 @@ def test_stages_import_no_other_stage_and_parley_imports_no_stage() -> None:
 
 
 def test_plugins_import_no_other_plugin() -> None:
-    for folder in ("formats", "transforms", "cases", "metrics", "judges"):
+    for folder in ("formats", "transforms", "cases", "metrics", "judges", "scorecards"):
         for path in (ROOT / "parley" / folder).glob("*.py"):
             assert not [name for name in imported(path) if name.startswith(f"parley/{folder}/")], path
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from parley.errors import ParleyError
 from parley.files import read_json
 from parley.params import read_yaml
+from parley.scorecard import ALL
 from parley.wording import Entry, headline, interval, number, ordered, verdict
 
 # What stands in the column "better?", short enough for 80 columns, and its style.
@@ -30,7 +31,8 @@ BETTER = {
 def main(root: Path, console: Console) -> None:
     """Prints the scores of the test split, the judge's or why there are none, and the report's path."""
     params = read_yaml(root / "params.yaml")
-    test = read_json(root / "metrics/scores.json")["test"]
+    scores = read_json(root / "metrics/scores.json")
+    test, recipe = scores["test"], scores["recipe"]
     judge = read_json(root / "metrics/judge.json")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("metric", no_wrap=True)
@@ -38,7 +40,9 @@ def main(root: Path, console: Console) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("better?", no_wrap=True)
     table.add_column("n", justify="right", no_wrap=True)
-    shown = {**ordered(test, params["score"]["metrics"]), **ordered(judge["metrics"], params["judge"]["metrics"])}
+    own = {name: recipe["test"][name][ALL] for name in recipe.get("order", []) if ALL in recipe["test"].get(name, {})}
+    shown = {**ordered(test, params["score"]["metrics"]), **own}
+    shown |= ordered(judge["metrics"], params["judge"]["metrics"])
     for row in rows(shown):
         table.add_row(*row)
     console.print(table)

@@ -14,6 +14,7 @@ from parley.errors import ParleyError
 from parley.evaluation import Case, Generation, case_row, generation_row
 from parley.files import read_json, write_json
 from parley.jsonl import rows_into
+from parley.scorecard import Curve, Figure, Scorecard, block
 from parley.stage import write_counts
 from stages import report, score
 
@@ -272,6 +273,33 @@ def test_verdicts_stand_beside_their_answers(inputs: Path) -> None:
     assert "verdicts on 17 of 18 tuned and 18 of 18 base answers; an answer passes from 0.5" in text
     assert "passes 0.500 [0.250, 0.750]" in text
     assert "| coherence | score 0-1 |" in markdown(inputs) and "fits" not in markdown(inputs)
+
+
+def test_a_scorecard_is_drawn_from_its_figures_and_curves_alone(inputs: Path) -> None:
+    entry = score_of(inputs, "rouge_l") | {"unit": "rate"}
+    missing = {"unit": "rate", "higher_is_better": True, "n": 0, "groups": 0, "unscored": {}}
+    missing |= {"value": None, "not_scored": "no case in this split"}
+    figures = [
+        Figure("second_name", entry, about=f"what it is {ATTACK}"),
+        Figure("first_name", missing, split="val"),
+        Figure("second_name", entry, slice=f"tool {ATTACK}"),
+    ]
+    curve = Curve(f"ROC {ATTACK}", "false alarms", "hits", {"tuned": [(0.0, 0.0), (1.0, 1.0)], "none": []})
+    change(inputs / "metrics/scores.json", recipe=block(Scorecard(figures, [curve])))
+    report.main(inputs)
+    page = Page(html(inputs))
+    text = " ".join(page.text.split())
+    assert not page.named("script") and not page.named("img")
+    assert f"second_name what it is {ATTACK} rate, higher is better; n = 18 in 18 groups" in text
+    assert f"second_name, tool {ATTACK}" in text and "hits by false alarms" in text
+    assert "not scored: no case in this split" in text
+    assert len(page.named("caption")) == len(page.named("table"))
+    assert "| second_name | rate |" in markdown(inputs)
+    assert "| first_name | rate | not scored: no case in this split |" in markdown(inputs)
+
+
+def test_without_a_scorecard_the_page_has_no_part_for_it(walked: Path) -> None:
+    assert "recipe's own numbers" not in html(walked) + markdown(walked)
 
 
 def test_few_conversations_are_a_limit(walked: Path) -> None:

@@ -15,6 +15,7 @@ REPO = Path(__file__).parents[2]
 PARAMS = """seed: 42
 score:
   metrics: [perplexity, chrf, empty_rate, distinct_2]
+  scorecard: none
   resamples: 300
 """
 
@@ -62,6 +63,18 @@ def test_scores_have_n_interval_and_control(tmp_path: Path) -> None:
     assert scores["test"]["distinct_2"]["unscored"] == {"tuned: answer has fewer than two words": 2}
     assert scores["val"]["perplexity"]["n"] == 1
     assert scores["val"]["perplexity"]["tuned"]["low"] is None
+
+
+def test_scorecard_stands_under_recipe(tmp_path: Path) -> None:
+    walk(tmp_path)
+    (tmp_path / "params.yaml").write_text(PARAMS.replace("scorecard: none", "scorecard: agent"), encoding="utf-8")
+    main(tmp_path)
+    recipe = json.loads((tmp_path / "metrics/scores.json").read_text())["recipe"]
+    assert recipe["order"][:2] == ["json_valid", "tool_name_acc"]
+    assert recipe["test"]["json_valid"]["all"]["not_scored"] == "nothing to count (3)"
+    (tmp_path / "params.yaml").write_text(PARAMS.replace("scorecard: none", "scorecard: agnet"), encoding="utf-8")
+    with pytest.raises(ParleyError, match=r"score.scorecard: no 'agnet' in parley/scorecards/; did you mean 'agent'"):
+        main(tmp_path)
 
 
 def test_metric_without_a_scored_case_is_not_scored(tmp_path: Path) -> None:
@@ -132,6 +145,7 @@ def test_unknown_metric_names_the_near_miss(tmp_path: Path) -> None:
 def test_score_never_imports_torch() -> None:
     code = (
         "import sys, stages.score\nfrom parley.plugins import plugin, plugin_names\n"
-        "[plugin('metrics', n, key='') for n in plugin_names('metrics')]\nassert 'torch' not in sys.modules"
+        "[plugin(f, n, key='') for f in ('metrics', 'scorecards') for n in plugin_names(f)]\n"
+        "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=REPO, check=True)
