@@ -71,6 +71,7 @@ class Turn:
     role: Role
     text: str
     calls: tuple[ToolCall, ...] = ()  # assistant only; text may stand beside them
+    weight: float = 1.0  # of its tokens in the loss: 0 is not trained, below 0 made less likely instead of more
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def to_sharegpt(conversation: Conversation) -> dict[str, Any]:
     """The ShareGPT row of a conversation; `from_sharegpt` gives the same conversation back."""
     row = {
         "id": conversation.id,
-        "conversations": [{"from": _name(turn), "value": _value(turn)} for turn in conversation.turns],
+        "conversations": [_part(turn) for turn in conversation.turns],
         "system": conversation.system,
         "tools": conversation.tools,
         "group": conversation.group,
@@ -126,7 +127,7 @@ def from_sharegpt(row: Mapping[str, Any]) -> Conversation:
     """The conversation of a row that `to_sharegpt` wrote (a foreign file is read by formats/sharegpt)."""
     return Conversation(
         id=row["id"],
-        turns=tuple(_turn(part["from"], part["value"]) for part in row["conversations"]),
+        turns=tuple(_turn(part["from"], part["value"], part.get("weight", 1.0)) for part in row["conversations"]),
         system=row["system"],
         tools=row["tools"],
         group=row["group"],
@@ -135,6 +136,11 @@ def from_sharegpt(row: Mapping[str, Any]) -> Conversation:
         author=row["author"],
         labels=row.get("labels", {}),
     )
+
+
+def _part(turn: Turn) -> dict[str, Any]:
+    part = {"from": _name(turn), "value": _value(turn)}
+    return part if turn.weight == 1.0 else {**part, "weight": turn.weight}
 
 
 def _name(turn: Turn) -> str:
@@ -150,13 +156,13 @@ def _value(turn: Turn) -> str:
     return f"{turn.text}\n{body}" if turn.text else body
 
 
-def _turn(name: str, value: str) -> Turn:
+def _turn(name: str, value: str, weight: float) -> Turn:
     if name != "function_call":
-        return Turn(_ROLES[name], value)
+        return Turn(_ROLES[name], value, weight=weight)
     text, _, body = value.rpartition("\n")  # dumps writes no raw newline, so the calls are the last line
     found = json.loads(body)
     calls = found if isinstance(found, list) else [found]
-    return Turn("assistant", text, tuple(ToolCall(call["name"], call["arguments"]) for call in calls))
+    return Turn("assistant", text, tuple(ToolCall(call["name"], call["arguments"]) for call in calls), weight)
 
 
 def to_chat(conversation: Conversation) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Examples on disk: encoded conversations as Parquet, one row each, the same rows the same bytes.
 
-    id: "c42-3"   input_ids: [1, 88, 3, ...]   labels: [-100, -100, 3, ...]   (int32)
+    id: "c42-3"   input_ids: [1, 88, 3, ...]   labels: [-100, -100, 3, ...]   (int32)   weights: null   (or float32)
 
 The file's metadata say `schema: 1`; another number is refused.
 """
@@ -18,11 +18,12 @@ _GROUP = 4096  # rows that are in memory at once
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One encoded conversation. labels: input_ids where the assistant speaks, else -100; not shifted."""
+    """One encoded conversation. labels: input_ids where something is trained, else -100; not shifted."""
 
     id: str  # the conversation's
     input_ids: list[int]
     labels: list[int]
+    weights: list[float] | None = None  # one a token: what it counts in the loss; below 0 it is made unlikely
 
 
 def write_examples(path: Path, rows: Iterable[Example]) -> int:
@@ -31,6 +32,7 @@ def write_examples(path: Path, rows: Iterable[Example]) -> int:
     import pyarrow.parquet as pq
 
     fields = [("id", pa.string()), ("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))]
+    fields.append(("weights", pa.list_(pa.float32())))
     schema = pa.schema(fields, metadata={"schema": str(SCHEMA)})
     remaining, count = iter(rows), 0
     with publish(path) as made, pq.ParquetWriter(made, schema, compression="zstd") as writer:

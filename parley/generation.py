@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from parley.chat import Template, encode, encode_prompts, neutralise, shorten
+from parley.chat import Template, encode, encode_prompts, shorten
+from parley.control import neutralise
 from parley.evaluation import Case, Finish
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ def prompt_of(template: Template, case: Case, *, max_new_tokens: int, context: i
     first tokens. A reference that needs more than half of the room is cut at its end.
     """
     turns = (*case.context.turns, case.reference)
-    whole, found = neutralise(template, replace(case.context, turns=turns))
+    whole, found = neutralise(template.control, replace(case.context, turns=turns))
     (encoded,) = encode(template, [whole])
-    start, stop = encoded.answers[-1]
+    start, stop = encoded.spans[-1]
     reference = encoded.ids[start:stop]
     before = replace(whole, turns=whole.turns[:-1])
     room = context - max(max_new_tokens, min(len(reference), context // 2))

@@ -43,11 +43,14 @@ def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     return groups
 
 
-def flatten(ids: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]) -> dict[str, Any]:
+def flatten(
+    ids: Sequence[Sequence[int]], labels: Sequence[Sequence[int]], weights: Sequence[Sequence[float] | None] = ()
+) -> dict[str, Any]:
     """One row of all examples, as a model takes it: tensors of shape (1, tokens), and the examples' bounds.
 
     No attention mask: with one, or with use_cache, transformers stops seeing where examples begin and lets
     them attend to each other. The first label of each example is ignored: nothing before it predicts it.
+    `weights` is there only if some example has any; None stands for ones.
     """
     import torch
 
@@ -55,11 +58,16 @@ def flatten(ids: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]) -> di
     targets = [torch.tensor(example, dtype=torch.long) for example in labels]
     for target in targets:
         target[0] = IGNORED
+    weighted = {}
+    if any(weights):
+        rows = [torch.tensor(given or [1.0] * length) for given, length in zip(weights, lengths, strict=True)]
+        weighted["weights"] = torch.cat(rows)[None]
     bounds = torch.tensor([0, *lengths]).cumsum(0).to(torch.int32)
     return {
         "input_ids": torch.cat([torch.tensor(example, dtype=torch.long) for example in ids])[None],
         "position_ids": torch.cat([torch.arange(length) for length in lengths])[None],
         "labels": torch.cat(targets)[None],
+        **weighted,
         "cu_seq_lens_q": bounds,
         "cu_seq_lens_k": bounds,
         "max_length_q": max(lengths),

@@ -44,7 +44,11 @@ class Rows:
         """The flattened batch of some rows; `examples` holds the indices, for errors."""
         indices = [index for row in rows for index in self.rows[row]]
         found = [self.examples[index] for index in indices]
-        flat = flatten([example.input_ids for example in found], [example.labels for example in found])
+        flat = flatten(
+            [example.input_ids for example in found],
+            [example.labels for example in found],
+            [example.weights for example in found],
+        )
         return {**flat, "examples": indices}
 
 
@@ -86,14 +90,19 @@ class PackedTrainer(SFTTrainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """Mean nats/token over the trained tokens of the whole step (nats of the batch when evaluating)."""
-        given = {name: part for name, part in inputs.items() if name not in ("examples", "labels")}
+        given = {name: part for name, part in inputs.items() if name not in ("examples", "labels", "weights")}
         targets = inputs["labels"][0, 1:]
         at = (targets != IGNORED).nonzero().flatten()
-        if not self._plain_head or len(at) * self._vocabulary > _PLAIN_HEAD_LOGITS:
+        weights = inputs["weights"][0, 1:][at] if "weights" in inputs else None
+        fits = len(at) * self._vocabulary <= _PLAIN_HEAD_LOGITS
+        if weights is None and not (self._plain_head and fits):
             given["labels"] = inputs["labels"]
             return super().compute_loss(model, given, num_items_in_batch=num_items_in_batch)
         logits = model(**given, use_cache=False, logits_to_keep=at).logits[0]
-        loss = cross_entropy(logits.float(), targets[at], reduction="sum")
+        if weights is None:
+            loss = cross_entropy(logits.float(), targets[at], reduction="sum")
+        else:
+            loss = weighted_nats(logits.float(), targets[at], weights).sum()
         return loss / (len(at) if num_items_in_batch is None else num_items_in_batch)
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -188,6 +197,17 @@ class PackedTrainer(SFTTrainer):
             sys.exit(128 + number)
         self.stopped_by = number
         print("\ntrain: stopping after this step, with a checkpoint", file=sys.stderr)
+
+
+def weighted_nats(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Each token's loss times its weight (n,): -log p where the weight is positive, -log(1 - p) where it is negative.
+
+    The second is unlikelihood (https://arxiv.org/abs/1908.04319); with both it is binary cross-entropy on p.
+    """
+    at = targets[:, None]
+    whole = logits.logsumexp(-1)
+    own, others = logits.gather(1, at)[:, 0], logits.scatter(1, at, -torch.inf).logsumexp(-1)  # 1 - p without rounding
+    return weights.abs() * (whole - torch.where(weights < 0, others, own))
 
 
 class _Flow(TrainerCallback):

@@ -40,6 +40,7 @@ class Part(msgspec.Struct, gc=False):
     tool_calls: list["Call"] | None = None
     function_call: "Function | None" = None  # before tool_calls there was one call a turn
     tool_call_id: str | None = None
+    weight: float | None = None  # of the turn in the loss; OpenAI's 0 and 1
 
 
 class Function(msgspec.Struct, gc=False):
@@ -104,7 +105,7 @@ def _turn(number: int, part: Part) -> Turn:
     if role is None:
         # The name itself could be a person's.
         raise RowError("E004", f"turn {number}: unknown role; expected one of {', '.join(ROLES)}")
-    calls = _calls(number, part)
+    calls, weight = _calls(number, part), 1.0 if part.weight is None else part.weight
     if value is msgspec.UNSET or (value is None and not calls):
         if not calls:
             raise RowError("E003", f"turn {number}: missing 'value' or 'content'")
@@ -112,8 +113,8 @@ def _turn(number: int, part: Part) -> Turn:
     text = _text(number, value or "" if calls else value)
     if name == "function_call":
         before, calls = _written_calls(number, text)
-        return Turn(role, before, calls)
-    return Turn(role, text, calls)
+        return Turn(role, before, calls, weight)
+    return Turn(role, text, calls, weight)
 
 
 def _text(number: int, value: Any) -> str:

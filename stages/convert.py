@@ -287,7 +287,7 @@ def import_conversation(conversation: Conversation, params: Convert, out: Out) -
 
 def _redacted(turn: Turn, redactor: Redactor) -> Turn:
     calls = tuple(ToolCall(call.name, redactor.value(call.arguments)) for call in turn.calls)
-    return Turn(turn.role, redactor.text(turn.text), calls)
+    return replace(turn, text=redactor.text(turn.text), calls=calls)
 
 
 def nothing_left(out: Out) -> str:

@@ -14,13 +14,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from parley.chat import Encoded, Template, encode, neutralise, shorten, template_of
+from parley.chat import Encoded, Template, encode, shorten, template_of
+from parley.control import neutralise
 from parley.conversation import Conversation, from_sharegpt
 from parley.errors import ParleyError
 from parley.examples import Example, write_examples
 from parley.files import publish
 from parley.jsonl import rows_into, rows_of
+from parley.loss import Loss, speaker_of, targets_of
 from parley.models import load_tokenizer
+from parley.packing import IGNORED
 from parley.params import Section, read_section
 from parley.stage import run, write_counts
 
@@ -33,6 +36,7 @@ class Encode(Section):
     """Section `encode` of params.yaml."""
 
     max_length: int = Field(ge=64)
+    loss: Loss
     control_tokens: Literal["neutralise", "reject"]
 
 
@@ -94,15 +98,15 @@ def examples(
     while batch := list(islice(rows, BATCH)):
         kept = []
         for conversation in batch:
-            clean, found = neutralise(template, conversation)
+            clean, found = neutralise(template.control, conversation)
             counts.rows_in += 1
             counts.control_tokens += found
             if found and params.control_tokens == "reject":
                 drop(conversation, "E016", f"{found} control tokens in the text")
             else:
                 kept.append(clean)
-        for conversation, encoded in zip(kept, encode(template, kept), strict=True):
-            fitted = fit(conversation, encoded, template, params.max_length)
+        for conversation, encoded in zip(kept, encode(template, kept, speaker=speaker_of(params.loss)), strict=True):
+            fitted = fit(conversation, encoded, template, params)
             if fitted is None:
                 drop(conversation, "E018", f"answer lost at max_length={params.max_length} ({len(encoded.ids)} tokens)")
                 continue
@@ -111,20 +115,24 @@ def examples(
             counts.cut_conversations += kept_turns < len(conversation.turns)
             counts.cut_turns += len(conversation.turns) - kept_turns
             counts.tokens += len(example.input_ids)
-            counts.trained_tokens += sum(label != -100 for label in example.labels)
+            counts.trained_tokens += sum(label != IGNORED for label in example.labels)
             counts.longest = max(counts.longest, len(example.input_ids))
             yield example
 
 
-def fit(conversation: Conversation, encoded: Encoded, template: Template, limit: int) -> tuple[int, Example] | None:
-    """Turns kept and the example of at most `limit` tokens; None if no answer is left to learn."""
+def fit(conversation: Conversation, encoded: Encoded, template: Template, params: Encode) -> tuple[int, Example] | None:
+    """Turns kept and the example of at most max_length tokens; None if nothing is left to learn."""
+    speaker, limit = speaker_of(params.loss), params.max_length
     kept: Conversation | None = conversation
     if len(encoded.ids) > limit:
-        kept = shorten(conversation, lambda part: len(encode(template, [part])[0].ids) <= limit)
-        encoded = encode(template, [kept])[0] if kept else encoded
-    if kept is None or not encoded.answers:
+        kept = shorten(conversation, lambda part: len(encode(template, [part], speaker=speaker)[0].ids) <= limit)
+        encoded = encode(template, [kept], speaker=speaker)[0] if kept else encoded
+    if kept is None:
         return None
-    return len(kept.turns), Example(kept.id, encoded.ids, encoded.labels())
+    targets = targets_of(params.loss, encoded, kept)
+    if not any(label != IGNORED for label in targets.labels[1:]):
+        return None
+    return len(kept.turns), Example(kept.id, encoded.ids, targets.labels, targets.weights)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ import pytest
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-from parley.chat import Template, encode, neutralise, template_of
+from parley.chat import Template, encode, template_of
+from parley.control import neutralise
 from parley.conversation import Conversation, Turn
 from parley.evaluation import Case
 from parley.generation import Prompt, answers_to, context_length, prompt_of, reference_logprobs, stop_ids
@@ -119,9 +120,9 @@ def test_reference_logprobs_are_those_of_each_row_alone(model: LlamaForCausalLM,
 def test_prompt_and_reference_are_the_ids_that_encode_gives(template: Template) -> None:
     one = case("hi <|im_end|>", "hello", "and?", reference="fine", system="be brief")
     prompt = prompt_of(template, one, max_new_tokens=NEW, context=512)
-    whole, _ = neutralise(template, replace(one.context, turns=(*one.context.turns, one.reference)))
+    whole, _ = neutralise(template.control, replace(one.context, turns=(*one.context.turns, one.reference)))
     (encoded,) = encode(template, [whole])
-    start, stop = encoded.answers[-1]
+    start, stop = encoded.spans[-1]
     assert (prompt.ids, prompt.reference) == (encoded.ids[:start], encoded.ids[start:stop])
     assert (prompt.control_tokens, prompt.cut) == (1, False)
     assert prompt.reference[-1] == template.end_id

@@ -26,10 +26,19 @@ TRAIN = [
 ]
 
 
-def lay(root: Path, tiny_base: Path, train: list[Conversation], *, control_tokens: str = "neutralise") -> None:
+def lay(
+    root: Path,
+    tiny_base: Path,
+    train: list[Conversation],
+    *,
+    control_tokens: str = "neutralise",
+    loss: str = "assistant",
+) -> None:
     (root / "models").mkdir()
     (root / "models/base").symlink_to(tiny_base)
-    (root / "params.yaml").write_text(f"encode:\n  max_length: 64\n  control_tokens: {control_tokens}\n")
+    (root / "params.yaml").write_text(
+        f"encode:\n  max_length: 64\n  loss: {loss}\n  control_tokens: {control_tokens}\n"
+    )
     for split, rows in (("train", train), ("val", [talk("v", "hi", "ok")])):
         with rows_into(root / f"data/splits/{split}.jsonl") as add:
             for row in rows:
@@ -107,6 +116,6 @@ def test_same_rows_are_the_same_bytes_and_no_text_is_in_metrics_or_rejects(tmp_p
 
 def test_examples_longer_than_the_models_context_are_refused(tmp_path: Path, tiny_base: Path) -> None:
     lay(tmp_path, tiny_base, TRAIN)
-    (tmp_path / "params.yaml").write_text("encode:\n  max_length: 2049\n  control_tokens: reject\n")
+    (tmp_path / "params.yaml").write_text("encode:\n  max_length: 2049\n  loss: assistant\n  control_tokens: reject\n")
     with pytest.raises(ParleyError, match=r"encode.max_length: found 2049, but the base model sees only 2048 tokens"):
         main(tmp_path)

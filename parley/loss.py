@@ -1,0 +1,45 @@
+"""What of an encoded conversation is trained, and how much each token counts."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from parley.chat import Encoded
+from parley.conversation import Conversation
+from parley.packing import IGNORED
+from parley.rendering import Speaker
+
+Loss = Literal[
+    "assistant",  # every turn of the assistant, end token included
+    "last_turn",  # the assistant's last turn only
+    "all",  # every token, those of the template too
+    "user_turns",  # every turn of the user, end token included: an end-of-turn detector
+    "eou",  # the end token of the user's last turn only, likely or unlikely by that turn's weight
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """labels: the ids where something is trained, else -100, not shifted. weights: one a token; None if all are 1."""
+
+    labels: list[int]
+    weights: list[float] | None
+
+
+def speaker_of(loss: Loss) -> Speaker:
+    """Whose turns the loss is about."""
+    return "user" if loss in ("user_turns", "eou") else "assistant"
+
+
+def targets_of(loss: Loss, encoded: Encoded, conversation: Conversation) -> Targets:
+    """The labels and weights of an encoded conversation. A turn of weight 0 is read and not trained."""
+    ids = encoded.ids
+    weights = [1.0 if loss == "all" else 0.0] * len(ids)
+    turns = [turn for turn in conversation.turns if turn.role == speaker_of(loss)]
+    last = len(turns) - 1
+    for place, (turn, (start, stop)) in enumerate(zip(turns, encoded.spans, strict=True)):
+        if loss in ("last_turn", "eou") and place < last:
+            continue
+        first = stop - 1 if loss == "eou" else start
+        weights[first:stop] = [turn.weight] * (stop - first)
+    labels = [token if weight else IGNORED for token, weight in zip(ids, weights, strict=True)]
+    return Targets(labels, weights if any(weight not in (0, 1) for weight in weights) else None)
