@@ -123,3 +123,10 @@ def test_what_is_no_conversation_has_a_code_and_no_text(turns: list[Any], code: 
         conversation({"conversations": turns})
     assert caught.value.code == code
     assert "Ann" not in caught.value.reason
+
+
+def test_a_turns_weight_is_read_and_is_1_without() -> None:
+    row = msgspec.convert(
+        {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0}]}, Row
+    )
+    assert [turn.weight for turn in conversation_of(row, "c", "f:1").turns] == [1.0, 0]
