@@ -33,7 +33,7 @@ CONTROL_TOKENS = re.compile(
 Profile = Literal[
     "chat",  # people's talk: the assistant has the last word
     "agent",  # or calls a tool last
-    "turn_detector",  # or the user speaks last, and several times in a row
+    "turn_detector",  # or the user speaks last, and several times in a row; the assistant may begin
 ]
 
 
@@ -43,6 +43,10 @@ class Finding:
 
     code: str
     reason: str
+
+    def rejects(self, profile: Profile) -> bool:
+        """Whether the row goes; else the finding is only counted."""
+        return self.code.startswith("E") and self.code not in ONLY_WARN[profile]
 
 
 def findings(row: Row, profile: Profile = "chat") -> list[Finding]:
@@ -94,9 +98,9 @@ def _objects(row: Row) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def turns_say_something(row: Row) -> Iterator[str]:
-    """E006."""
+    """E006; but a tool that does its work may have nothing to say."""
     for place, role, value in _turns(row):
-        if not value.strip():
+        if role != "observation" and not value.strip():
             yield f"turn {place}: empty {role} turn"
 
 
@@ -114,6 +118,12 @@ def human_starts(row: Row) -> Iterator[str]:
     roles = _speakers(row)
     if not roles or roles[0][1] != "human":
         yield f"must start with human, got {roles[0][1] if roles else 'system only'}"
+
+
+def human_is_there(row: Row) -> Iterator[str]:
+    """E008 of turn detectors: what they listen to may begin with a greeting."""
+    if not any(role == "human" for _, role in _speakers(row)):
+        yield "has no human turn"
 
 
 def gpt_ends(row: Row) -> Iterator[str]:
@@ -293,8 +303,11 @@ CHECKS: dict[str, Check] = {
 PROFILES: dict[Profile, dict[str, Check]] = {
     "chat": {},
     "agent": {"E009": gpt_or_a_call_ends},
-    "turn_detector": {"E009": gpt_or_human_ends, "E010": humans_may_go_on},
+    "turn_detector": {"E008": human_is_there, "E009": gpt_or_human_ends, "E010": humans_may_go_on},
 }
+# E codes that only warn in a profile. Logs of agents often lack the tools' schemas: without them no call can be held
+# against its tool, but it can be learnt.
+ONLY_WARN: dict[Profile, tuple[str, ...]] = {"chat": (), "agent": ("E015",), "turn_detector": ()}
 
 
 def _turns(row: Row) -> Iterator[tuple[int, str, str]]:

@@ -37,11 +37,11 @@ def fingerprint(conversation: Conversation) -> bytes:
 
 
 def answers(conversation: Conversation) -> Iterator[int]:
-    """For each assistant turn a hash of it and of every turn before it; the system prompt is left out."""
+    """For each assistant turn, and the last, a hash of it and of all turns before it, the system prompt left out."""
     running = hashlib.sha256()
-    for turn in conversation.turns:
+    for place, turn in enumerate(conversation.turns, start=1):
         running.update(_plain_turn(turn).encode())
-        if turn.role == "assistant":
+        if turn.role == "assistant" or place == len(conversation.turns):
             yield int.from_bytes(running.digest()[:8], "big")
 
 

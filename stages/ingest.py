@@ -20,14 +20,16 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any, Literal
 
+import msgspec
+
 from parley.conversation import Conversation, Message, to_sharegpt
 from parley.errors import ParleyError
 from parley.files import publish
-from parley.json_stream import shape_of
+from parley.json_stream import DECODE_ERRORS, shape_of, why_undecoded
 from parley.jsonl import rows_into
 from parley.params import Section, read_section
 from parley.plugins import plugin, plugin_names
-from parley.reading import Record, Rejected, head_of
+from parley.reading import HEAD, Record, Rejected, head_of, pieces_of
 from parley.sorting import Run, join, write_runs
 from parley.sources import files_below, opened
 from parley.stage import run, write_counts
@@ -48,6 +50,14 @@ FOREIGN = {
     "ToolBench's search trees": {"tree", "answer_generation"},
     "a SWE-agent run": {"trajectory", "history"},
     "BFCL's questions without answers": {"question", "function"},
+    "BFCL's questions of several turns": {"question", "involved_classes"},
+    "BFCL's answers without questions": {"ground_truth"},
+    "an index of tau2-bench's runs, which are in other files": {"info", "tasks", "timestamp"},
+    "tau2-bench's tasks, which are no runs": {"user_scenario", "evaluation_criteria"},
+    "Simia's tools, which go with runs": {"tools_config_1"},
+    "OpenAssistant's single messages": {"message_id", "parent_id"},
+    "Anthropic's statements to agree with, without {{name}}": {"statement", "answer_matching_behavior"},
+    "texts with marked spans": {"full_text", "spans"},
 }
 
 
@@ -199,11 +209,17 @@ def format_of(path: Path, name: str, chosen: str) -> ModuleType:
     if found:
         several = " and ".join(module.__name__.rpartition(".")[2] for module in found)
         raise ParleyError(f"{path}: could be {several}: set ingest.format to one of them")
-    raise ParleyError(f"{path}: {described(head)}. That is none of {', '.join(names)}: convert it, or move it away")
+    raise ParleyError(
+        f"{path}: {described(path, head)}. That is none of {', '.join(names)}: convert it, or move it away"
+    )
 
 
-def described(head: bytes) -> str:
-    """What a file that no format recognises looks like: the keys of its first record, never a value."""
+def described(path: Path, head: bytes) -> str:
+    """What a file that no format recognises looks like: what breaks it, or its first record's keys, never a value."""
+    if head.lstrip()[:1] in (b"[", b"{") and path.stat().st_size <= HEAD:
+        whole = b"".join(pieces_of(path))
+        if not (is_json(whole) or is_json(whole.split(b"\n")[0])):  # one document, or one a line
+            return " ".join(why_undecoded(whole))
     shape = shape_of(head)
     keys = sorted(key for key in shape if "." not in key)
     start = head.lstrip()[:1]
@@ -211,6 +227,15 @@ def described(head: bytes) -> str:
         kind = next((f" ({kind})" for kind, known in FOREIGN.items() if known <= shape), "")
         return f"its first record has the keys {', '.join(keys[:12])}{kind}"
     return "a JSON list without records" if start == b"[" else "no JSON object" if start != b"{" else "an empty object"
+
+
+def is_json(document: bytes) -> bool:
+    """Whether the bytes are one whole JSON value."""
+    try:
+        msgspec.json.decode(document)
+    except DECODE_ERRORS:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def check(path: Path, params: Validate, tally: Tally) -> dict[int, Row]:
         tally.rows_in += 1
         source = row.get("source") or f"data/sharegpt/conversations.jsonl:{number}"
         found = findings(row, params.profile)
-        fatal = [finding for finding in found if params.strict or finding.code.startswith("E")]
+        fatal = [finding for finding in found if params.strict or finding.rejects(params.profile)]
         if fatal:
             tally.drop(fatal[0].code, Row(row.get("id", ""), source, "", None, ()), fatal[0].reason)
             continue

@@ -10,5 +10,5 @@ from parley.evaluation import Case, case_at
 
 
 def make(conversation: Conversation, split: Literal["val", "test"]) -> list[Case]:
-    """The case of the conversation's last turn, which validate has made sure is the assistant's."""
+    """The case of the conversation's last turn: the assistant's, unless validate.profile lets the user end."""
     return [case_at(conversation, len(conversation.turns) - 1, split)]

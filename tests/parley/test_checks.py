@@ -34,6 +34,7 @@ SOUND = [
     calling(f"[{CALL}, {CALL}]", observations=2),
     calling(f"[{CALL}, {CALL}]", observations=1),
     {**calling(CALL), "tools": json.dumps([{"type": "function", "function": json.loads(TOOLS)[0]}])},
+    row(("human", "q"), ("function_call", CALL), ("observation", ""), ("gpt", "a"), tools=TOOLS),
     row(("human", "<think> is a tag, and <|im_end|> a token"), ("gpt", "<think>yes</think>so")),
 ]
 
@@ -108,6 +109,8 @@ def test_a_profile_says_what_a_conversation_may_end_on() -> None:
     asks = row(("human", "q"), ("human", "and"), ("gpt", "a"), ("human", "so"))
     assert [codes(call, profile) for profile in PROFILES] == [["E009"], [], ["E009"]]
     assert [codes(asks, profile) for profile in PROFILES] == [["E009", "E010"], ["E009", "E010"], []]
+    greeting = row(("gpt", "a"), ("human", "q"), ("gpt", "a"))
+    assert [codes(greeting, profile) for profile in PROFILES] == [["E008"], ["E008"], []]
     assert all(codes(sound, profile) == [] for sound in SOUND for profile in PROFILES)
 
 

@@ -69,13 +69,16 @@ def test_every_real_file_walks_to_the_splits_or_is_refused_by_name(
     capsys.readouterr()
     print("\n".join(table))
     assert formats.pop("refused") > 300  # the torture suite's
-    assert formats == {"alpaca": 3, "discord": 2, "discord_api": 1, "openai": 2, "sharegpt": 6, "tool_log": 1}
+    assert formats == {
+        **{"alpaca": 3, "discord": 2, "discord_api": 1, "openai": 2, "sharegpt": 6, "tool_log": 1},
+        **{"eou_labels": 3, "kdconv": 1, "taskmaster": 2},
+    }
 
 
 def walked(root: Path, path: Path) -> tuple[str, str]:
     """(what became of the file at each arrow, its format or "refused"); whatever drops rows must say how many."""
     changes = {"validate__min_split": 1, "validate__split": "group", "validate__max_reject_ratio": 1.0}
-    profile = {"tool_log": "agent", "turn_chat": "turn_detector"}
+    profile = {"tool_log": "agent"} | dict.fromkeys(("taskmaster", "kdconv", "eou_labels"), "turn_detector")
     end, format = "", "refused"
     try:
         set_params(root, ingest__input=str(path), **changes)
@@ -83,7 +86,7 @@ def walked(root: Path, path: Path) -> tuple[str, str]:
         (format,) = read_json(root / "metrics/ingest.json")["files"]
         authors = Counter(row["author"] for _, row in rows_of(root / "data/interim/messages.jsonl"))
         target = authors.most_common(1)[0][0] if authors else ""
-        changes |= {"validate__profile": profile.get(format) or profile.get(path.parent.name, "chat")}
+        changes |= {"validate__profile": profile.get(format, "chat")}
         set_params(root, ingest__input=str(path), convert__target=target, **changes)
         convert.main(root)
         validate.main(root)

@@ -145,6 +145,8 @@ def test_an_interrupted_export_is_a_warning(tmp_path: Path, capsys: pytest.Captu
         ("x.json", [{"chosen": 1, "rejected": 2}], r"x\.json: .* chosen, rejected"),
         ("x.csv", b"a,b\n1,2\n", r"x\.csv: its first record has the keys a, b\."),
         ("x.json", ["secret"], r"x\.json: a JSON list without records"),
+        ("x.json", b'{"secret": 1,}', r"x\.json: E001 invalid JSON at line 1, column 14"),
+        ("x.json", b'["secret \\ud800"]', r"x\.json: E017 a lone surrogate"),
         ("x.bin", b"\x89PNG\r\n\x1a\n\x00", r"x\.bin: no JSON object"),
         ("x.png", b"\x89PNG\r\n\x1a\n\x00", "data/raw: no file to read"),
         ("x.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git-LFS pointer"),

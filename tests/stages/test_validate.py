@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from workspace import set_params
 
-from parley.conversation import Conversation, Turn, from_sharegpt, to_sharegpt
+from parley.conversation import Conversation, ToolCall, Turn, from_sharegpt, to_sharegpt
 from parley.errors import ParleyError
 from parley.evaluation import cases_of
 from parley.files import read_json
@@ -73,6 +73,32 @@ def test_a_split_by_group_depends_on_the_seed_and_not_on_the_order_of_rows(tmp_p
 def test_a_row_without_time_asks_for_the_other_split(tmp_path: Path) -> None:
     with pytest.raises(ParleyError, match=r"rows.jsonl:4: no time.*set validate.split to group"):
         validate.main(workspace(tmp_path, [*map(talk, range(3)), talk(3, time=None)], validate__split="time"))
+
+
+def test_talks_that_only_begin_alike_are_no_leak_when_the_user_has_the_last_word(tmp_path: Path) -> None:
+    talks = [talk(number, "hello", "yes?", f"I want {number} boats") for number in range(10)]
+    profile = {"validate__profile": "turn_detector", "validate__near_duplicates": 1}
+    validate.main(workspace(tmp_path, talks, **profile))
+    assert sum(map(len, ids(tmp_path).values())) == 10
+    (case,) = (case for case in cases_of(tmp_path / "data/eval/cases.jsonl") if case.split == "test")
+    assert case.reference.role == "user"
+
+
+def test_an_agents_log_without_tools_is_kept_and_counted(tmp_path: Path) -> None:
+    call, tool = Turn("assistant", "", (ToolCall("find", {}),)), Turn("tool", "")
+    talks = [
+        Conversation(
+            f"c{n}", (Turn("user", f"find {n}"), call, tool, Turn("assistant", f"here {n}")), time=n, group=f"{n}"
+        )
+        for n in range(5)
+    ]
+    options = {"validate__near_duplicates": 1, "validate__max_reject_ratio": 1.0}
+    validate.main(workspace(tmp_path, talks, validate__profile="agent", **options))
+    assert read_json(tmp_path / "metrics/data.json")["warnings"] == {"E015": 5}
+    for change in ({"validate__profile": "chat"}, {"validate__profile": "agent", "validate__strict": True}):
+        with pytest.raises(ParleyError, match="no conversation left"):
+            validate.main(workspace(tmp_path, talks, **options, **change))
+    assert {code for _, _, code, _ in rejects(tmp_path)} == {"E015"}
 
 
 def test_a_bad_row_is_rejected_with_place_code_and_reason(tmp_path: Path) -> None:

@@ -40,6 +40,12 @@ def files(*folders: str) -> list[Path]:
         ("sft_sharegpt/dummy_conversation.json", "sharegpt", 250),
         ("sft_sharegpt/glaive_toolcall_en_demo.json", "sharegpt", 150),
         ("turn_chat/turn_detector_demo.json", "sharegpt", 5),
+        ("turn_dialogue/data_07.json", "taskmaster", 150),
+        ("turn_dialogue/kdconv_film_dev.json", "kdconv", 100),
+        ("turn_dialogue/sample.json", "taskmaster", 1),
+        ("turn_eou/dev_set.json", "eou_labels", 30),
+        ("turn_eou/regressions.jsonl", "eou_labels", 6),
+        ("turn_eou/train_es_first12.jsonl", "eou_labels", 12),
     ],
 )
 def test_a_real_file_is_recognised_and_read_whole(name: str, format: str, records: int) -> None:
@@ -57,7 +63,7 @@ def test_a_real_file_is_recognised_and_read_whole(name: str, format: str, record
     "name",
     [
         *("discord_other/discord_candidates.json", "sft_broken/sft_sample.jsonl", "sft_preference/dpo_en_demo.json"),
-        *("sft_chat/hh_rlhf_tiny.json", "turn_dialogue/kdconv_film_dev.json", "naughty_strings/blns.json"),
+        *("sft_chat/hh_rlhf_tiny.json", "persona_qa/extraversion.jsonl", "naughty_strings/blns.json"),
         *("encodings/iris-utf-16.json", "encodings/iris-utf-32.csv", "encodings/utf16.txt", "naughty_strings/blns.txt"),
     ],
 )

@@ -1,0 +1,68 @@
+"""eou_labels: what a caller said, labelled with whether the agent should speak now or wait.
+
+https://github.com/jameswniu/fine-tuning-turn-detection-model (2026): JSON lines, or a file with `samples`. The label
+becomes the conversation's label `end_of_turn`, yes or no. Rows of one template (`tpl`) are one group. As it comes:
+
+    {"context": "Agent: Anything else?", "text": "no, thanks", "label": "speak", "lang": "en", "tpl": "t1"}
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from parley.conversation import Conversation, Turn
+from parley.json_stream import JsonArray, shape_of
+from parley.reading import Notice, Record, head_of, pieces_of
+from parley.rows import RowError, converted, elements_of, read_rows
+
+LABELS = {"speak": "yes", "wait": "no"}
+_AGENT = re.compile(r"^agent:\s*", re.IGNORECASE)
+_ANYONE = re.compile(r"^(?:user|caller|driver|customer):\s*", re.IGNORECASE)
+
+
+class Row(msgspec.Struct, gc=False):
+    """One labelled utterance as it comes."""
+
+    text: str
+    label: str
+    context: str = ""
+    lang: str = ""
+    tpl: str = ""
+    id: Any = None
+
+
+def recognises(head: bytes, name: str) -> bool:
+    """Whether the first record, or the first of its samples, has a text with its context and label."""
+    shape = shape_of(head)
+    return {"context", "text", "label"} <= shape or {
+        "samples[].context",
+        "samples[].text",
+        "samples[].label",
+    } <= shape
+
+
+def read(path: Path, name: str) -> Iterator[Record]:
+    """Every labelled utterance."""
+    if "samples" not in shape_of(head_of(path)):
+        yield from read_rows(path, name, Row, _conversation)
+        return
+    array = JsonArray(pieces_of(path), key="samples", where=str(path))
+    yield from converted(elements_of(array), name, Row, _conversation)
+    if array.interrupted:
+        yield Notice(name, "the list of samples does not end: every whole one was read")
+
+
+def _conversation(row: Row, id: str, source: str) -> Conversation:
+    if row.label not in LABELS:
+        raise RowError("E003", "'label' is neither speak nor wait")
+    lines = [line for line in row.context.splitlines() if line.strip()]
+    before = (
+        Turn("assistant", _AGENT.sub("", line)) if _AGENT.match(line) else Turn("user", _ANYONE.sub("", line))
+        for line in lines
+    )
+    labels = {"end_of_turn": LABELS[row.label]} | ({"language": row.lang} if row.lang else {})
+    turns = (*before, Turn("user", row.text))
+    return Conversation(id, turns, group=row.tpl or id, source=source, labels=labels)
