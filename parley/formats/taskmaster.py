@@ -1,6 +1,6 @@
 """taskmaster: dialogues of a customer and an assistant, as Google's Taskmaster has them.
 
-https://github.com/google-research-datasets/Taskmaster (2024), TM-1 to TM-4, without their annotations. A row as it comes:
+https://github.com/google-research-datasets/Taskmaster (2024), TM-1 to TM-4, annotations left out. A row as it comes:
 
     {"conversation_id": "dlg-1", "utterances": [{"index": 0, "speaker": "USER", "text": "A table for two."}]}
 """
