@@ -12,7 +12,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro eval exp test check lint recipe lock clean samples export-data forget
+.PHONY: help setup repro eval exp test check lint recipe lock clean samples export-data export-llamafactory forget
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ recipe: $(READY) ## Lay a recipe into params.yaml: make recipe NAME=generic [BAS
 
 export-data: $(READY) ## Write the splits for other programs: make export-data FORMAT=sharegpt|openai|alpaca OUT=folder
 	@python -m tools.export_data "$(FORMAT)" "$(OUT)"
+
+export-llamafactory: $(READY) ## Data and settings for LLaMA-Factory: make export-llamafactory NAME=mine OUT=folder [FROM=file] [TEMPLATE=name]
+	@python -m tools.export_llamafactory "$(NAME)" "$(OUT)" "$(FROM)" "$(TEMPLATE)"
 
 forget: $(READY) ## Remove a person from raw copy, outputs and caches: make forget AUTHOR=id, then again with YES=1
 	@python -m tools.forget "$(AUTHOR)" $(if $(YES),--yes)
