@@ -229,6 +229,8 @@ def main() -> None:
         print(f"export-llamafactory: {path}: {count.written} rows")
         if count.left_out:
             print(f"  {count.left_out.total()} left out, which LLaMA-Factory would skip: {described(count)}")
+        if count.weighted:
+            print(f"  {count.weighted} rows weigh their turns, which LLaMA-Factory can't: it trains on each the same")
     print(f"To train: cd {out}")
     for mode in MODES:
         print(f"  {command(name, mode)}")

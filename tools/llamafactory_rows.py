@@ -27,6 +27,7 @@ class Count:
     """Rows of one file: written, and left out by reason, with the first place of each."""
 
     written: int = 0
+    weighted: int = 0  # of those, rows with a turn's weight, which LLaMA-Factory doesn't know
     left_out: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
 
@@ -61,6 +62,7 @@ def write_rows(path: Path, rows: Iterable[tuple[str, Conversation]], count: Coun
                 continue
             writer.write(as_row(conversation))
             count.written += 1
+            count.weighted += any(turn.weight != 1 for turn in conversation.turns)
         if not count.written:
             raise ParleyError(f"{path.name}: no row is left of {count.left_out.total()}: {described(count)}")
 
@@ -100,6 +102,7 @@ def skipped(conversation: Conversation) -> str:
 def as_row(conversation: Conversation) -> dict[str, Any]:
     """The row; text beside a call goes before its <tool_call>, where LLaMA-Factory looks for it."""
     row = to_sharegpt(conversation)
+    row["conversations"] = [{key: part[key] for key in ("from", "value")} for part in row["conversations"]]
     for turn, part in zip(conversation.turns, row["conversations"], strict=True):
         if turn.calls:
             body = part["value"].rpartition("\n")[2].replace("</", "<\\/")  # JSON still, and no tag that ends early

@@ -133,6 +133,17 @@ def test_several_answers_are_one_observation(tmp_path: Path, template: str, join
     assert json.loads(row["tools"]) == [whole]
 
 
+def test_weights_of_turns_are_left_behind_and_counted(tmp_path: Path) -> None:
+    root = workspace(tmp_path, [talk(Turn("user", "q"), Turn("assistant", "a", weight=0.5)), chat("b")])
+    count = export(root, "mine", tmp_path / "out")[tmp_path / "out/data/mine.jsonl"]
+    assert (count.written, count.weighted) == (2, 1)
+    assert all(
+        set(turn) == {"from", "value"}
+        for row in rows(tmp_path / "out/data/mine.jsonl")
+        for turn in row["conversations"]
+    )
+
+
 def test_settings_are_those_of_params(tmp_path: Path) -> None:
     root = workspace(tmp_path, [chat()], **SEED, train__lora__r=8, train__lora__target_modules=["q_proj", "v_proj"])
     export(root, "tau2_sft", tmp_path / "out")
