@@ -109,6 +109,50 @@ def test_attention_per_example_is_that_of_the_model_itself() -> None:
         assert torch.allclose(model(**row, use_cache=False).logits, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("settings", [{}, {"sliding_window": 4}], ids=["full", "sliding window"])
+def test_under_bf16_autocast_no_example_sees_another_and_logits_stay_near(settings: dict) -> None:
+    import torch
+
+    from parley.attention import choose_attention
+
+    model = _llama(**settings)
+    row = flatten(EXAMPLES, EXAMPLES)
+    row.pop("labels")
+    with torch.no_grad():
+        expected = model(**row, use_cache=False).logits
+        choose_attention(model, half=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = model(**row, use_cache=False).logits.float()
+            assert _difference(model) == 0.0
+    assert float((found - expected).norm() / expected.norm()) < 0.03
+
+
+def test_bf16_attention_is_as_near_to_exact_as_sdpa_forward_and_backward() -> None:
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    from parley.attention import per_example
+
+    torch.manual_seed(0)
+    q, k, v = torch.randn(1, 4, 90, 16) * 2, torch.randn(1, 2, 90, 16) * 2, torch.randn(1, 2, 90, 16)
+    weights = torch.randn(1, 4, 90, 16)
+
+    def result(dtype: torch.dtype, *, ours: bool) -> torch.Tensor:
+        parts = [part.to(torch.bfloat16).to(dtype).requires_grad_() for part in (q, k, v)]
+        if ours:
+            made, _ = per_example(torch.nn.Module(), *parts, None, cu_seq_lens_q=torch.tensor([0, 90]))
+            made = made.transpose(1, 2)
+        else:
+            made = scaled_dot_product_attention(*parts, is_causal=True, enable_gqa=True)
+        made.backward(weights.to(dtype))
+        made = made.detach()
+        return torch.cat([part.double().flatten() for part in (made, *(part.grad for part in parts))])
+
+    exact = result(torch.float64, ours=False)
+    error = [float((result(torch.bfloat16, ours=ours) - exact).norm() / exact.norm()) for ours in (True, False)]
+    assert error[0] < 1.5 * error[1] < 0.02
+
+
 def test_what_would_leak_in_silence_is_harmless_or_refused() -> None:
     """An all-ones mask or a cache makes stock attention mix the examples: the reason for attention of our own."""
     import torch
