@@ -6,7 +6,7 @@ weights are: {"schema": 1, "name": "parley-tiny", "kind": "embedded", "source": 
 """
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+Thinking = Literal[
+    "keep",  # thoughts stay in every turn of the assistant
+    "last",  # the model's own way: thoughts leave every exchange but the last
+    "off",  # the model is told not to think, and opens each answer with an empty thought
+]
+
+
 class Model(Section):
     """Section `model`: the one section that several stages read."""
 
@@ -28,6 +35,8 @@ class Model(Section):
     revision: str
     trust_remote_code: bool
     template: str
+    thinking: Thinking
+    add_tokens: bool
     threads: int = Field(ge=1, le=1024)
 
 
@@ -41,6 +50,7 @@ class Base:
     revision: str  # full commit of a Hub model, else ""
     template: str  # "own", "trl:<family>" or a name from parley/templates
     weights: dict[str, str]  # weight file -> sha256; empty for a Hub model, whose commit pins it
+    added: dict[str, list[int]] = field(default_factory=dict)  # token added for the template -> the ids of its pieces
 
 
 def write_base(folder: Path, base: Base) -> None:
@@ -122,13 +132,48 @@ def load_base(folder: Path, params: Model, *, dtype: "torch.dtype", quantization
     """
     base = read_base(folder)
     if base.kind == "hub":
-        return load_model(base.source, params, revision=base.revision, dtype=dtype, quantization=quantization)
+        model = load_model(base.source, params, revision=base.revision, dtype=dtype, quantization=quantization)
+        return _with_rows(model, folder, base)
     source = Path(base.source) if base.source else folder
     if weight_sums(source) != base.weights:
         raise ParleyError(
             f"the weights in {source} are not those that models/base was made from: run `dvc repro -f base`"
         )
-    return load_model(source, params, dtype=dtype, quantization=quantization)
+    return _with_rows(load_model(source, params, dtype=dtype, quantization=quantization), folder, base)
+
+
+def added_ids(folder: Path) -> list[int]:
+    """Ids of the tokens that were added for the template in models/base."""
+    added = read_base(folder).added
+    return load_tokenizer(folder).convert_tokens_to_ids(list(added)) if added else []
+
+
+def new_rows(model: "PreTrainedModel", folder: Path) -> dict[str, list[int]] | None:
+    """The rows of the added tokens by the layer that has them, as peft.LoraConfig takes them; None if there are none.
+
+    A tied output layer goes with the input's.
+    """
+    ids = added_ids(folder)
+    inner, outer = model.get_input_embeddings(), model.get_output_embeddings()
+    layers = [inner] if outer.weight is inner.weight else [inner, outer]
+    names = [name.rpartition(".")[2] for name, module in model.named_modules() if any(module is x for x in layers)]
+    return dict.fromkeys(names, ids) if ids else None
+
+
+def _with_rows(model: "PreTrainedModel", folder: Path, base: Base) -> "PreTrainedModel":
+    """The model with a row for each added token, in and out: the mean of the rows of its pieces."""
+    import torch
+
+    if not base.added:
+        return model
+    ids = added_ids(folder)
+    if max(ids) >= model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(max(ids) + 1, mean_resizing=False)
+    with torch.no_grad():
+        for weight in {model.get_input_embeddings().weight, model.get_output_embeddings().weight}:  # one where tied
+            for token, pieces in zip(ids, base.added.values(), strict=True):
+                weight[token] = weight[pieces].mean(0)
+    return model
 
 
 def load_model(

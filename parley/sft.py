@@ -6,6 +6,7 @@ parley sets itself is refused there, with the key to use. Heavy imports sit insi
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -163,8 +164,8 @@ def sft_config(params: Train, runtime: Runtime, *, precision: str, seed: int, fo
         raise ParleyError(f"params.yaml: train: {error}") from None
 
 
-def lora_config(params: Lora) -> "LoraConfig":
-    """peft's settings; names of further fields are checked."""
+def lora_config(params: Lora, tokens: Mapping[str, list[int]] | None = None) -> "LoraConfig":
+    """peft's settings; names of further fields are checked. tokens: rows to train, by the layer that has them."""
     from peft import LoraConfig
 
     further = dict(params.model_extra or {})
@@ -182,7 +183,7 @@ def lora_config(params: Lora) -> "LoraConfig":
             lora_dropout=params.dropout,
             target_modules=params.target_modules,
             task_type="CAUSAL_LM",
-            **further,
+            **{"trainable_token_indices": tokens, **further},
         )
     except (TypeError, ValueError) as error:
         raise ParleyError(f"params.yaml: train.lora: {error}") from None

@@ -79,7 +79,7 @@ class PackedTrainer(SFTTrainer):
         takes = inspect.signature(type(base).forward).parameters
         self._plain_head = "logits_to_keep" in takes and not self.aux_loss_enabled and self.args.loss_type == "nll"
         self._plain_head &= self.args.label_smoothing_factor == 0
-        self._vocabulary = base.get_input_embeddings().num_embeddings
+        self._vocabulary = base.get_input_embeddings().weight.shape[0]
         self.add_callback(_Flow(self))
 
     def compute_loss(

@@ -15,10 +15,10 @@ from pydantic import Field
 
 from parley import embedded, hub
 from parley.errors import ParleyError
+from parley.families import read_template, set_template, tokens_of
 from parley.files import publish, write_json
 from parley.models import Base, Model, weight_sums, write_base
 from parley.params import Section, read_section, read_value
-from parley.plugins import plugin_file, plugin_names
 from parley.stage import run
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ def main(root: Path) -> None:
     with publish(root / "models/base") as folder:
         folder.mkdir()
         if model.name == embedded.NAME:
-            base, figures = make_embedded(folder, model, settings, seed)
+            base, figures = make_embedded(root, folder, model, settings, seed)
         elif (root / model.name).expanduser().is_dir():
-            base, figures = take_local(folder, model, (root / model.name).expanduser().resolve())
+            base, figures = take_local(root, folder, model, (root / model.name).expanduser().resolve())
         else:
-            base, figures = take_hub(folder, model)
+            base, figures = take_hub(root, folder, model)
         write_base(folder, base)
     write_json(
         root / "metrics/base.json",
@@ -54,12 +54,13 @@ def main(root: Path) -> None:
     )
 
 
-def make_embedded(folder: Path, model: Model, settings: Settings, seed: int) -> tuple[Base, dict[str, Any]]:
+def make_embedded(root: Path, folder: Path, model: Model, settings: Settings, seed: int) -> tuple[Base, dict[str, Any]]:
     """parley-tiny, trained into `folder`."""
-    template = "chatml" if model.template == "auto" else model.template
+    template, text = read_template("chatml" if model.template == "auto" else model.template, root)
     figures = embedded.build(
         folder,
-        read_template(template),
+        text,
+        tokens=tokens_of(text),
         seed=seed,
         steps=settings.steps,
         conversations=settings.conversations,
@@ -68,18 +69,18 @@ def make_embedded(folder: Path, model: Model, settings: Settings, seed: int) -> 
     return Base(model.name, "embedded", "", "", template, weight_sums(folder)), figures
 
 
-def take_local(folder: Path, model: Model, source: Path) -> tuple[Base, dict[str, Any]]:
+def take_local(root: Path, folder: Path, model: Model, source: Path) -> tuple[Base, dict[str, Any]]:
     """The tokenizer of a model folder; its weights stay there, their sums are recorded."""
     if (source / "adapter_config.json").is_file() and not (source / "config.json").is_file():
         raise ParleyError(f"model.name: {source} holds an adapter; a base model is wanted: merge it, or name its base")
     weights = weight_sums(source)
     if not weights:
         raise ParleyError(f"model.name: {source} holds no *.safetensors; a transformers model folder is wanted")
-    template, figures = take_tokenizer(folder, model, source)
-    return Base(model.name, "local", str(source), "", template, weights), figures
+    template, added, figures = take_tokenizer(root, folder, model, source)
+    return Base(model.name, "local", str(source), "", template, weights, added), figures
 
 
-def take_hub(folder: Path, model: Model) -> tuple[Base, dict[str, Any]]:
+def take_hub(root: Path, folder: Path, model: Model) -> tuple[Base, dict[str, Any]]:
     """The tokenizer of a Hub model at one commit; its weights come at train time, from that commit."""
     if model.trust_remote_code and not re.fullmatch(r"[0-9a-f]{40}", model.revision):
         raise ParleyError(
@@ -87,12 +88,14 @@ def take_hub(folder: Path, model: Model) -> tuple[Base, dict[str, Any]]:
             "a full commit (40 hex digits) that you have read"
         )
     source = hub.snapshot(model.name, model.revision)
-    template, figures = take_tokenizer(folder, model, source)
-    return Base(model.name, "hub", model.name, source.name, template, {}), figures
+    template, added, figures = take_tokenizer(root, folder, model, source)
+    return Base(model.name, "hub", model.name, source.name, template, {}, added), figures
 
 
-def take_tokenizer(folder: Path, model: Model, source: Path) -> tuple[str, dict[str, Any]]:
-    """Saves the tokenizer of `source` into `folder` with the effective template; its name, and figures."""
+def take_tokenizer(
+    root: Path, folder: Path, model: Model, source: Path
+) -> tuple[str, dict[str, list[int]], dict[str, Any]]:
+    """Saves the tokenizer of `source` into `folder` with the effective template; its name, added tokens, figures."""
     from transformers import AutoTokenizer
 
     config = read_config(model, source)
@@ -103,19 +106,26 @@ def take_tokenizer(folder: Path, model: Model, source: Path) -> tuple[str, dict[
             f"model.name: the tokenizer of {model.name} does not load ({type(error).__name__}): a tokenizer.json is "
             "wanted, and no code of its own"
         ) from None
-    template = set_template(tokenizer, model.template)
+    template, added = set_template(
+        tokenizer, model.template, config, root=root, thinking=model.thinking, add_tokens=model.add_tokens
+    )
     text_config = config.get("text_config") or config
-    set_pad(tokenizer, text_config.get("vocab_size") or len(tokenizer))
+    set_pad(tokenizer, max(text_config.get("vocab_size") or 0, len(tokenizer) if added else 0) or len(tokenizer))
     context = text_config.get("max_position_embeddings") or tokenizer.model_max_length
     tokenizer.model_max_length = min(tokenizer.model_max_length, context)
     tokenizer.save_pretrained(folder)
-    return template, {
-        "architecture": (config.get("architectures") or [""])[0],
-        "vocabulary": len(tokenizer),
-        "context": tokenizer.model_max_length,
-        "pad_token": tokenizer.pad_token,
-        "end_token": tokenizer.eos_token,
-    }
+    return (
+        template,
+        added,
+        {
+            "architecture": (config.get("architectures") or [""])[0],
+            "vocabulary": len(tokenizer),
+            "context": tokenizer.model_max_length,
+            "pad_token": tokenizer.pad_token,
+            "end_token": tokenizer.eos_token,
+            "added_tokens": list(added),
+        },
+    )
 
 
 def read_config(model: Model, source: Path) -> dict[str, Any]:
@@ -138,55 +148,6 @@ def read_config(model: Model, source: Path) -> dict[str, Any]:
         )
     raise ParleyError(
         f"model.name: {model.name} is a {kind!r}; a causal language model is wanted, such as llama or qwen2"
-    )
-
-
-def read_template(name: str) -> str:
-    """The text of parley/templates/<name>.jinja."""
-    return plugin_file("templates", name, ".jinja", key="model.template").read_text(encoding="utf-8")
-
-
-def set_template(tokenizer: "PreTrainedTokenizerBase", name: str) -> str:
-    """Gives the tokenizer its effective chat template; returns what base.json calls it.
-
-    auto: the tokenizer's own ("own"), or TRL's variant of it with generation markers ("trl:<family>").
-    """
-    if name != "auto":
-        text = read_template(name)
-        needed = re.match(r"\{#- tokens: (.*?) -#\}", text)
-        missing = [token for token in needed[1].split() if token not in tokenizer.get_vocab()] if needed else []
-        if missing:
-            raise ParleyError(
-                f"model.template: {name!r} needs {' '.join(missing)}, which the base model does not have: "
-                "take auto or another template"
-            )
-        tokenizer.chat_template = text
-        return name
-    own = tokenizer.chat_template
-    if isinstance(own, dict):  # named variants
-        tokenizer.chat_template = own = own.get("default")
-    if not own:
-        raise ParleyError(
-            "model.template: auto, but the base model has no chat template: name one of "
-            f"{', '.join(plugin_names('templates', '.jinja'))}"
-        )
-    return _training_variant(tokenizer)
-
-
-def _training_variant(tokenizer: "PreTrainedTokenizerBase") -> str:
-    import trl.chat_template_utils as templates
-    from jinja2 import TemplateError
-
-    if templates.has_generation_markers(tokenizer.chat_template):
-        return "own"
-    try:
-        text = templates.get_training_chat_template(tokenizer)
-    except (ValueError, TemplateError):
-        return "own"  # encode finds the assistant's turns by rendering turn after turn
-    tokenizer.chat_template = text
-    files = (Path(templates.__file__).parent / "chat_templates").glob("*_training.jinja")
-    return "trl:" + next(
-        file.stem.removesuffix("_training") for file in files if file.read_text(encoding="utf-8") == text
     )
 
 

@@ -17,7 +17,7 @@ from parley.checkpoints import checkpoints, newest, remove
 from parley.errors import ParleyError
 from parley.examples import Example, read_examples
 from parley.files import publish, sha256_file, sha256_tree, write_json
-from parley.models import Model, load_base, load_tokenizer, pick_device, quiet, read_base, set_threads
+from parley.models import Model, load_base, load_tokenizer, new_rows, pick_device, quiet, read_base, set_threads
 from parley.packing import IGNORED, best_fit
 from parley.params import read_section, read_value
 from parley.sft import Runtime, Train, choose_precision, lora_config, sft_config
@@ -145,7 +145,9 @@ def _trainer(
             model=model,
             args=config,
             processing_class=load_tokenizer(root / "models/base"),
-            peft_config=lora_config(params.lora) if params.mode == "lora" else None,
+            peft_config=lora_config(params.lora, new_rows(model, root / "models/base"))
+            if params.mode == "lora"
+            else None,
             train_rows=train,
             val_rows=val,
             save_steps=save_steps,

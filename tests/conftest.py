@@ -14,6 +14,8 @@ model:
   revision: ""
   trust_remote_code: false
   template: auto
+  thinking: keep
+  add_tokens: false
   threads: 1
 base:
   steps: 25

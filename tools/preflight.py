@@ -94,8 +94,8 @@ def unknown_plugins(values: dict[str, Any]) -> list[str]:
         section, _, setting = key.partition(".")
         found = values[section].get(setting) if isinstance(values.get(section), dict) else None
         for name in found if isinstance(found, list) else [found]:
-            if not isinstance(name, str) or name in NO_PLUGIN:
-                continue  # a wrong type is told of where the section is read
+            if not isinstance(name, str) or name in NO_PLUGIN or not re.fullmatch(r"[\w-]+", name):
+                continue  # a wrong type is told of where the section is read; a template may be a path or a text
             try:
                 plugin_file(folder, name, suffix, key=key)
             except ParleyError as error:

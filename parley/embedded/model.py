@@ -14,11 +14,17 @@ END, PAD, START = "<|im_end|>", "<|pad|>", "<|im_start|>"
 LOOKING_BACK = 5  # heads of the first layer that begin by looking 1, 2, ... tokens back
 
 
-def train_tokenizer(rows: Sequence[Conversation], template: str) -> "PreTrainedTokenizerFast":
-    """A byte-level BPE tokenizer of the rows' text: any string encodes, and decodes to itself."""
+def train_tokenizer(
+    rows: Sequence[Conversation], template: str, tokens: Sequence[str] = ()
+) -> "PreTrainedTokenizerFast":
+    """A byte-level BPE tokenizer of the rows' text, with the template's control tokens.
+
+    Any string encodes, and decodes to itself.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
+    control = [START, *(token for token in tokens if token not in (PAD, START, END))]
     inner = Tokenizer(models.BPE())
     # Single digits: a number can then be copied that the corpus never had.
     inner.pre_tokenizer = pre_tokenizers.Sequence(
@@ -27,7 +33,7 @@ def train_tokenizer(rows: Sequence[Conversation], template: str) -> "PreTrainedT
     inner.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
-        special_tokens=[PAD, START, END],
+        special_tokens=[PAD, START, END, *control[1:]],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -37,7 +43,7 @@ def train_tokenizer(rows: Sequence[Conversation], template: str) -> "PreTrainedT
         tokenizer_object=inner,
         eos_token=END,
         pad_token=PAD,
-        additional_special_tokens=[START],
+        additional_special_tokens=control,
         model_max_length=CONTEXT,
         chat_template=template,
         clean_up_tokenization_spaces=False,

@@ -29,7 +29,16 @@ MUON_LR, ADAM_LR = 0.01, 0.012
 Example = tuple[list[int], list[bool]]  # token ids; where the assistant speaks, end token included
 
 
-def build(folder: Path, template: str, *, seed: int, steps: int, conversations: int, threads: int) -> dict[str, Any]:
+def build(
+    folder: Path,
+    template: str,
+    *,
+    seed: int,
+    steps: int,
+    conversations: int,
+    threads: int,
+    tokens: Sequence[str] = (),
+) -> dict[str, Any]:
     """Trains parley-tiny into `folder` (tokenizer, config, safetensors) and returns its figures."""
     import torch
     from transformers.utils.logging import disable_progress_bar
@@ -40,7 +49,7 @@ def build(folder: Path, template: str, *, seed: int, steps: int, conversations: 
     set_threads(threads)
     torch.manual_seed(seed)
     rows = corpus(seed, conversations)
-    tokenizer = train_tokenizer(rows, template)
+    tokenizer = train_tokenizer(rows, template, tokens)
     model = new_model(tokenizer)
     precision = torch.bfloat16 if computes_bf16() else torch.float32
     seen = train(model, encode(rows, tokenizer), seed=seed, steps=steps, precision=precision)

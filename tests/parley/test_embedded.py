@@ -187,7 +187,15 @@ def test_a_few_steps_already_beat_a_model_that_knows_nothing(tiny_base: Path) ->
 
     from parley.embedded.training import encode, held_out_nats
 
-    model = Model(name="parley-tiny", revision="", trust_remote_code=False, template="auto", threads=1)
+    model = Model(
+        name="parley-tiny",
+        revision="",
+        trust_remote_code=False,
+        template="auto",
+        thinking="keep",
+        add_tokens=False,
+        threads=1,
+    )
     trained = load_base(tiny_base, model, dtype=torch.float32)
     nats = held_out_nats(trained, encode(held_out(5, 60), load_tokenizer(tiny_base)))
     assert nats < math.log(2048) - 2

@@ -7,7 +7,15 @@ import pytest
 from parley.errors import ParleyError
 from parley.models import Base, Model, load_base, load_model, read_base, weight_sums, write_base
 
-PARAMS = Model(name="parley-tiny", revision="", trust_remote_code=False, template="auto", threads=1)
+PARAMS = Model(
+    name="parley-tiny",
+    revision="",
+    trust_remote_code=False,
+    template="auto",
+    thinking="keep",
+    add_tokens=False,
+    threads=1,
+)
 
 
 def test_base_reads_back_as_written(tmp_path: Path) -> None:

@@ -18,18 +18,26 @@ from stages import base
 
 REPO = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-MODEL = Model(name="parley-tiny", revision="", trust_remote_code=False, template="auto", threads=1)
+MODEL = Model(
+    name="parley-tiny",
+    revision="",
+    trust_remote_code=False,
+    template="auto",
+    thinking="keep",
+    add_tokens=False,
+    threads=1,
+)
 
 
-def run(root: Path, *, name: str, revision: str = "", trust: bool = False, template: str = "auto") -> Path:
+def run(root: Path, *, name: str, template: str = "auto", **more: object) -> Path:
     """Runs the stage on `name` in this process; the folder that it made."""
-    write_params(root, name=name, revision=revision, trust=trust, template=template)
+    write_params(root, name=name, template=template, **more)
     base.main(root)
     return root / "models" / "base"
 
 
-def write_params(root: Path, *, name: str, revision: str = "", trust: bool = False, template: str = "auto") -> None:
-    model = {"name": name, "revision": revision, "trust_remote_code": trust, "template": template, "threads": 1}
+def write_params(root: Path, *, name: str, trust: bool = False, **more: object) -> None:
+    model = {**MODEL.model_dump(), "name": name, "trust_remote_code": trust, **more}
     settings = {"seed": 42, "model": model, "base": {"steps": 25, "conversations": 600}}
     (root / "params.yaml").write_text(json.dumps(settings), encoding="utf-8")
 
@@ -139,7 +147,7 @@ def test_a_template_that_trl_does_not_know_stays_as_it_is(local: Path, tmp_path:
 
 def test_a_base_without_template_needs_one_by_name(local: Path, tmp_path: Path) -> None:
     (local / "chat_template.jinja").unlink()
-    with pytest.raises(ParleyError, match=r"no chat template: name one of .*chatml"):
+    with pytest.raises(ParleyError, match=r"no chat template, and its family is not known: name one of .*chatml"):
         run(tmp_path, name="some-model")
     assert read_base(run(tmp_path, name="some-model", template="chatml")).template == "chatml"
 

@@ -22,6 +22,8 @@ model:
   revision: ""
   trust_remote_code: false
   template: auto
+  thinking: keep
+  add_tokens: false
   threads: 1
 generate:
   max_new_tokens: {new}
@@ -49,7 +51,15 @@ def lay_cases(root: Path, texts: list[str]) -> None:
 
 def adapter(root: Path) -> Path:
     """An adapter of random weights on the base, as train saves one."""
-    settings = Model(name="parley-tiny", revision="", trust_remote_code=False, template="auto", threads=1)
+    settings = Model(
+        name="parley-tiny",
+        revision="",
+        trust_remote_code=False,
+        template="auto",
+        thinking="keep",
+        add_tokens=False,
+        threads=1,
+    )
     torch.manual_seed(0)
     config = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
     model = get_peft_model(load_base(root / "models/base", settings, dtype=torch.float32), config)
