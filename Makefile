@@ -12,7 +12,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro eval exp test check lint recipe lock clean samples export-data export-llamafactory forget
+.PHONY: help setup repro eval exp test check lint recipe lock clean samples export-data export-llamafactory forget judge-clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -53,6 +53,10 @@ check: lint test ## Everything that must hold before a commit: format, style, ty
 
 recipe: $(READY) ## Lay a recipe into params.yaml: make recipe NAME=generic [BASE=embedded|hub] [FORCE=1]
 	@python -m tools.recipe "$(NAME)" $(if $(BASE),--base "$(BASE)") $(if $(FORCE),--force)
+
+judge-clean: $(READY) ## A judge scores each conversation for data/quality.jsonl; validate.min_quality then drops the worst
+	@python -m dvc repro --quiet convert
+	@python -m tools.judge_clean
 
 export-data: $(READY) ## Write the splits for other programs: make export-data FORMAT=sharegpt|openai|alpaca OUT=folder
 	@python -m tools.export_data "$(FORMAT)" "$(OUT)"

@@ -1,6 +1,6 @@
 """validate: every row checked, duplicates dropped, whole groups dealt to train, val and test; the test cases.
 
-in    data/sharegpt/conversations.jsonl
+in    data/sharegpt/conversations.jsonl, data/quality.jsonl
 out   data/splits/{train,val,test}.jsonl, data/eval/cases.jsonl, data/rejects/validate.jsonl, metrics/data.json
 by    params `validate`, `seed`      run   python -m stages.validate
 
@@ -27,6 +27,7 @@ from parley.jsonl import rows_into, rows_of
 from parley.near import Near
 from parley.params import Section, read_section, read_value
 from parley.plugins import plugin
+from parley.quality import FILE, read_quality
 from parley.splits import SPLITS, Row, Split, answers, deal, fingerprint, lot, row_of, split_groups, words
 from parley.stage import run, write_counts
 
@@ -38,6 +39,7 @@ class Validate(Section):
     strict: bool
     profile: Profile
     near_duplicates: float = Field(ge=0.5, le=1)
+    min_quality: int = Field(ge=0, le=5)
     max_samples: int = Field(ge=0)
     test_file: str
     split: Literal["time", "group"]
@@ -57,6 +59,7 @@ class Tally:
     dropped: Counter[str] = field(default_factory=Counter)
     warnings: Counter[str] = field(default_factory=Counter)
     control_tokens: Counter[str] = field(default_factory=Counter)
+    judged: Counter[str] = field(default_factory=Counter)  # with and without a score, when there is a threshold
 
     def drop(self, code: str, row: Row, reason: str) -> None:
         """Counts and lists a row that goes no further."""
@@ -73,7 +76,8 @@ def main(root: Path) -> None:
     with rows_into(root / "data/rejects/validate.jsonl") as reject:
         tally = Tally(reject)
         try:
-            kept = drawn(check(path, params, tally), params.max_samples, seed, tally)
+            quality = read_quality(root / FILE) if params.min_quality else {}
+            kept = drawn(check(path, quality, params, tally), params.max_samples, seed, tally)
             split_of = split_by(params, kept.values(), seed)
             dealt, earlier = deal(kept, split_of, drop=partial(tally.drop, "W104"))
             enough(dealt, params)
@@ -93,12 +97,13 @@ def main(root: Path) -> None:
         dropped=tally.dropped,
         warnings=dict(tally.warnings),
         control_tokens=dict(tally.control_tokens),
+        **({"quality": dict(tally.judged)} if tally.judged else {}),
         splits={split: figures(split, kept, dealt, chosen) for split in SPLITS},
     )
 
 
-def check(path: Path, params: Validate, tally: Tally) -> dict[int, Row]:
-    """Line number -> what passed. Rejects what fails a check and what says the same as an earlier row.
+def check(path: Path, quality: Mapping[bytes, int], params: Validate, tally: Tally) -> dict[int, Row]:
+    """Line number -> what passed. Rejects what fails a check, says the same as an earlier row, or is of low quality.
 
     Raises ParleyError when too much is rejected or nothing is left.
     """
@@ -114,16 +119,23 @@ def check(path: Path, params: Validate, tally: Tally) -> dict[int, Row]:
             tally.drop(fatal[0].code, Row(row.get("id", ""), source, "", None, ()), fatal[0].reason)
             continue
         conversation = conversation_of(row)
-        first = first_of.setdefault(fingerprint(conversation), conversation.id)
+        mark = fingerprint(conversation)
+        first = first_of.setdefault(mark, conversation.id)
         if first != conversation.id:
             tally.drop("W101", row_of(conversation, source), f"duplicate of {first}")
             continue
+        if params.min_quality:
+            tally.judged["scored" if mark in quality else "unscored"] += 1
+            if quality.get(mark, params.min_quality) < params.min_quality:
+                reason = f"the judge's score is {quality[mark]}, below validate.min_quality {params.min_quality}"
+                tally.drop("low_quality", row_of(conversation, source), reason)
+                continue
         tally.warnings.update({finding.code for finding in found})
         tally.control_tokens.update(control_tokens(row))
         kept[number] = row_of(conversation, source)
         if params.near_duplicates < 1:
             near.add(words(conversation))
-    rejected = tally.dropped.total() - tally.dropped["W101"]
+    rejected = tally.dropped.total() - tally.dropped["W101"] - tally.dropped["low_quality"]
     if rejected > params.max_reject_ratio * tally.rows_in:
         codes = ", ".join(f"{code} {count}" for code, count in sorted(tally.dropped.items()) if code != "W101")
         raise ParleyError(
@@ -131,7 +143,8 @@ def check(path: Path, params: Validate, tally: Tally) -> dict[int, Row]:
             f"{params.max_reject_ratio} allows: mend them as data/rejects/validate.jsonl says, or raise the ratio"
         )
     if not kept:
-        raise ParleyError(f"no conversation left of {tally.rows_in} rows: data/rejects/validate.jsonl says why")
+        why = "; lower validate.min_quality" if tally.dropped["low_quality"] else ""
+        raise ParleyError(f"no conversation left of {tally.rows_in} rows: data/rejects/validate.jsonl says why{why}")
     numbers = list(kept)
     for place, (like, alike) in near.duplicates().items():  # which is never a dropped one itself
         reason = f"near duplicate of {kept[numbers[like]].id} (J={alike:.2f})"

@@ -20,7 +20,7 @@ def test_every_code_is_explained_once() -> None:
     sources = [path for folder in ("parley", "stages") for path in (ROOT / folder).rglob("*.py")]
     used = set(re.findall(r'"([EW]\d{3})"', "\n".join(path.read_text(encoding="utf-8") for path in sources)))
     listed = first_cells("What is dropped, and why")
-    assert sorted(listed) == sorted({*used, *REASONS, "max_samples", "duplicate message"})
+    assert sorted(listed) == sorted({*used, *REASONS, "max_samples", "low_quality", "duplicate message"})
 
 
 def test_every_kind_of_redaction_is_explained_once() -> None:

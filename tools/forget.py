@@ -23,6 +23,7 @@ from parley.jsonl import rows_of
 from parley.names import ORDINARY
 from parley.params import read_yaml
 from parley.people import People, meet, without_quotes
+from parley.quality import FILE
 from parley.redaction import names
 from tools.recipe import round_trip
 
@@ -61,6 +62,7 @@ def forget(root: Path, author: str, *, sure: bool, say: Callable[[str], None]) -
         say(f"{source} (ingest.input) is not below data/raw and stays as it is; the opt-out list keeps them out")
     for path in made:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    (root / FILE).write_bytes(b"")
     clear_dvc(root)
     left = list(search(root, author, people))
     say("a search of every file finds nothing more, but the id in params.yaml" if not left else "still found in:")

@@ -15,6 +15,7 @@ from parley.errors import ParleyError
 from parley.evaluation import cases_of
 from parley.files import read_json
 from parley.jsonl import rows_into, rows_of
+from parley.splits import fingerprint
 from stages import validate
 
 SPLITS = ("train", "val", "test")
@@ -297,3 +298,49 @@ def test_shuffled_rows_give_the_same_splits(tmp_path: Path) -> None:
     random.Random(1).shuffle(talks)
     validate.main(workspace(tmp_path, talks, validate__split="time"))
     assert first == {name: set(found) for name, found in ids(tmp_path).items()}
+
+
+def scored(root: Path, talks: list[Conversation], *scores: tuple[int, int]) -> None:
+    with rows_into(root / "data/quality.jsonl") as add:
+        for each, (relevance, coherence) in zip(talks, scores, strict=False):
+            add({"conversation": fingerprint(each).hex(), "relevance": relevance, "coherence": coherence})
+
+
+def test_what_the_judge_scored_below_the_threshold_goes_and_the_unscored_stays(tmp_path: Path) -> None:
+    talks = [talk(number) for number in range(20)]
+    root = workspace(tmp_path, talks, validate__min_quality=3, validate__near_duplicates=1)
+    scored(root, talks, (5, 5), (2, 5), (5, 1), (3, 3))
+    validate.main(root)
+    assert [(source, code) for source, _, code, _ in rejects(root)] == [
+        ("rows.jsonl:2", "low_quality"),
+        ("rows.jsonl:3", "low_quality"),
+    ]
+    assert rejects(root)[0][3] == "the judge's score is 2, below validate.min_quality 3"
+    found = read_json(root / "metrics/data.json")
+    assert (found["dropped"], found["quality"]) == ({"low_quality": 2}, {"scored": 4, "unscored": 16})
+
+
+def test_without_a_threshold_scores_change_nothing(tmp_path: Path) -> None:
+    talks = [talk(number) for number in range(20)]
+    root = workspace(tmp_path, talks, validate__near_duplicates=1)
+    validate.main(root)
+    before = (root / "metrics/data.json").read_bytes()
+    scored(root, talks, *[(1, 1)] * 20)
+    validate.main(root)
+    assert (root / "metrics/data.json").read_bytes() == before
+
+
+def test_a_threshold_that_would_drop_everything_stops(tmp_path: Path) -> None:
+    talks = [talk(number) for number in range(20)]
+    root = workspace(tmp_path, talks, validate__min_quality=5)
+    scored(root, talks, *[(4, 4)] * 20)
+    with pytest.raises(ParleyError, match=r"no conversation left of 20 rows.*lower validate.min_quality"):
+        validate.main(root)
+    assert len(rejects(root)) == 20
+
+
+def test_a_threshold_without_any_score_asks_for_judge_clean(tmp_path: Path) -> None:
+    root = workspace(tmp_path, [talk(number) for number in range(20)], validate__min_quality=2)
+    scored(root, [])
+    with pytest.raises(ParleyError, match="holds no score: run `make judge-clean`"):
+        validate.main(root)
