@@ -13,6 +13,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro eval exp test check lint recipe lock clean samples export-data export-llamafactory forget judge-clean
+.PHONY: pseudonyms
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -67,6 +68,9 @@ export-llamafactory: $(READY) ## Data and settings for LLaMA-Factory: make expor
 forget: $(READY) ## Remove a person from raw copy, outputs and caches: make forget AUTHOR=id, then again with YES=1
 	@python -m tools.forget "$(AUTHOR)" $(if $(YES),--yes)
 
+pseudonyms: $(READY) ## Write who is who behind the pseudonyms to data/pseudonyms.json, for you alone
+	@python -m tools.pseudonyms
+
 samples: $(READY) ## Write data/samples again, the same bytes
 	@python -m tools.make_samples
 
@@ -74,5 +78,5 @@ lock: $(READY) ## Resolve requirements/cpu.in anew into cpu.txt and gpu.txt
 	@python -m tools.lock
 
 clean: ## Remove what was made here; data/raw, params.yaml, .venv and DVC's cache stay, so `make repro` brings it back
-	@rm -rf data/interim data/sharegpt data/splits data/encoded data/eval data/rejects models .evaluations .checkpoints
+	@rm -rf data/pseudonyms.json data/interim data/sharegpt data/splits data/encoded data/eval data/rejects models .evaluations .checkpoints
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

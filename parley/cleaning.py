@@ -1,4 +1,4 @@
-"""What of a message is speech: custom emoji by their name, mentions as wished, no command, no blocked word.
+"""What of a message is speech: custom emoji by their name, mentions and links as wished, no command, no blocked word.
 
 "<@123> look <:boat:456>" becomes "look :boat:" when mentions are removed. Code between ``` stays as it is.
 """
@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Literal
 
-from parley.identifiers import LETTER
+from parley.identifiers import LETTER, urls
 
 Policy = Literal["keep", "remove"]
 
@@ -24,9 +24,9 @@ _SIGNS = re.compile(r"[@:<]|[^\x00-\u22ff]|\u20e3")  # most messages have none o
 _BLANKS = re.compile(r"[^\S\n]{2,}")  # where something stood between two spaces
 
 
-def tidy(text: str, mentioned: Mapping[str, Collection[str]], *, emoji: Policy, mentions: Policy) -> str:
+def tidy(text: str, mentioned: Mapping[str, Collection[str]], *, emoji: Policy, mentions: Policy, links: Policy) -> str:
     """A message's text with the wished signs; its code as it was. mentioned: author id -> names shown in it."""
-    if not _SIGNS.search(text):
+    if not _SIGNS.search(text) and (links == "keep" or not urls(text)[1]):
         return text
     names = sorted({name for names in mentioned.values() for name in names if name}, key=len, reverse=True)
     shown = re.compile("|".join(rf"@{re.escape(name)}(?!{LETTER})" for name in names)) if names else None
@@ -35,6 +35,8 @@ def tidy(text: str, mentioned: Mapping[str, Collection[str]], *, emoji: Policy, 
         text = _CUSTOM_EMOJI.sub(r"\1", pieces[place])
         if emoji == "remove":
             text = _EMOJI.sub("", text)
+        if links == "remove":
+            text = urls(text, instead="")[0]
         if mentions == "remove":
             text = _MENTION.sub("", shown.sub("", text) if shown else text)
         pieces[place] = _BLANKS.sub(" ", text) if len(text) < len(pieces[place]) else text

@@ -36,9 +36,9 @@ _URL = re.compile(
 )
 
 
-def urls(text: str) -> tuple[str, int]:
+def urls(text: str, instead: str = "<url>") -> tuple[str, int]:
     """Addresses of pages, invitations and files -> <url>."""
-    return _URL.subn("<url>", text) if "/" in text or "www." in text else (text, 0)
+    return _URL.subn(instead, text) if "/" in text or "www." in text else (text, 0)
 
 
 # What each service gives out, after the forms that it documents; most begin with a prefix made to be searched for.

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from parley.entities import entities
 from parley.identifiers import LETTER, UNSPACED, Step, cards, emails, ibans, ips, keys, phones, urls
 from parley.names import NAME_WORDS, ORDINARY, PSEUDONYMS
 from parley.params import Section
@@ -26,6 +27,7 @@ class Redact(Section):
 
     kinds: list[Kind]
     phone_region: str = Field(pattern="^[A-Z]{2}$")
+    model: str
 
 
 class Redactor:
@@ -52,9 +54,11 @@ class Redactor:
             "ips": ips,
         }
         steps["phones"] = phones(params.phone_region)
-        self._steps = [(kind, step) for kind, step in steps.items() if kind in params.kinds]
+        self._steps: list[tuple[str, Step]] = [(kind, step) for kind, step in steps.items() if kind in params.kinds]
         if hidden:
             self._steps.append(("names", names({key: people.get(key, ()) for key in hidden}, self._names)))
+        if params.model:
+            self._steps.append(("model", entities(params.model, self._names.values())))
 
     @property
     def kinds(self) -> list[str]:
@@ -80,7 +84,7 @@ class Redactor:
 
     def _label(self, label: str) -> str:
         for kind, step in self._steps:
-            if kind in ("emails", "phones", "names"):
+            if kind in ("emails", "phones", "names", "model"):
                 label, _ = step(label)
         return label
 
@@ -120,9 +124,10 @@ _FREQUENT = 3  # a part of a name that more people share points at nobody (and i
 
 
 def names(people: Mapping[str, Collection[str]], called: Mapping[str, str]) -> Step:
-    """Participants' names, the parts of their names, and raw mentions -> what `called` has for them, or <name>.
+    """Participants' names, the parts of their names, and mentions -> what `called` has for them, or <name>.
 
-    Whole words only, in any case. A name that is an ordinary word ("Will") goes where it is mentioned (@Will)
+    A mention of somebody the export does not name (@handle, outside code) is <name> too. Whole words only, in any
+    case. A name that is an ordinary word ("Will") goes where it is mentioned (@Will)
     or written large inside a sentence; a very short one, or digits, only where it is mentioned.
     """
     instead: dict[str, str] = {}
@@ -138,12 +143,17 @@ def names(people: Mapping[str, Collection[str]], called: Mapping[str, str]) -> S
             inside.append(form)
     pattern = re.compile("|".join(_patterns(anywhere, inside, mentioned=list(instead))), re.IGNORECASE)
 
+    made = {word for name in called.values() for word in name.split()}
+
     def replace(match: re.Match[str]) -> str:
         found = match[0]
         if raw := _MENTION.fullmatch(found):
             return "@" + called.get(raw[1], NOBODY)
         if found.casefold() in instead:
             return instead[found.casefold()]
+        if found[0] == "@" and found[1:].casefold() not in instead:
+            in_code = match.string.count("`", 0, match.start()) % 2  # a decorator
+            return found if in_code or found[1:] in made else "@" + NOBODY
         return ("@" if found[0] == "@" else "") + instead.get(found.removeprefix("@").casefold(), NOBODY)
 
     return lambda text: pattern.subn(replace, text)
@@ -179,6 +189,7 @@ def _patterns(anywhere: list[str], inside: list[str], mentioned: list[str]) -> I
     yield r"<@!?\d+>"
     if mentioned:
         yield rf"@{_any_of(mentioned)}(?!{LETTER})"
+    yield rf"(?<![\w@])@(?!(?:everyone|here|channel|all)\b){LETTER}[\w.]{{1,31}}(?<!\.)"
     if inside:  # after a word or a comma: not the first word of a sentence
         yield rf"(?<=[\w,] )(?-i:{_any_of(inside, fold=False)})(?!{LETTER})"
     open_ended = [form for form in anywhere if _COMPACT.match(form[0]) or _COMPACT.match(form[-1])]

@@ -27,7 +27,7 @@ from parley.quality import FILE
 from parley.redaction import names
 from tools.recipe import round_trip
 
-MADE = ("interim", "sharegpt", "splits", "encoded", "eval", "rejects")
+MADE = ("interim", "sharegpt", "splits", "encoded", "eval", "rejects", "pseudonyms.json")
 CACHES = (
     ".judge",
     ".checkpoints",

@@ -25,11 +25,13 @@ MENTIONED = {"1": ("Ana", "Ana Ruiz")}
             "`<@1>` ```py\n@Ana  👍 :x_y:``` ",
         ),
         ("two  blanks, 你好", "two  blanks, 你好", "two  blanks, 你好"),
+        ("see https://a.example/x now", "see https://a.example/x now", "see now"),
+        ("`www.a.example` and or/else", "`www.a.example` and or/else", "`www.a.example` and or/else"),
     ],
 )
 def test_signs_go_as_wished_and_code_stays(text: str, kept: str, removed: str) -> None:
-    assert tidy(text, MENTIONED, emoji="keep", mentions="keep") == kept
-    assert tidy(text, MENTIONED, emoji="remove", mentions="remove") == removed
+    assert tidy(text, MENTIONED, emoji="keep", mentions="keep", links="keep") == kept
+    assert tidy(text, MENTIONED, emoji="remove", mentions="remove", links="remove") == removed
 
 
 def test_a_command_is_a_prefix_and_a_word() -> None:

@@ -13,7 +13,7 @@ KINDS = ["urls", "keys", "emails", "ibans", "cards", "ips", "phones"]
 
 
 def redactor() -> Redactor:
-    return Redactor(Redact(kinds=KINDS, phone_region="US"), {})
+    return Redactor(Redact(kinds=KINDS, phone_region="US", model=""), {})
 
 
 @pytest.mark.parametrize(

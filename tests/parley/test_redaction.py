@@ -1,17 +1,20 @@
 """What is planted is gone, what is ordinary stays, and a person is one person everywhere."""
 
 import re
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parley.errors import ParleyError
 from parley.names import ORDINARY
 from parley.redaction import Redact, Redactor, pseudonyms
 
 KINDS = ["urls", "keys", "emails", "ibans", "cards", "ips", "phones", "names"]
-ALL = Redact(kinds=KINDS, phone_region="US")
+ALL = Redact(kinds=KINDS, phone_region="US", model="")
 PEOPLE = {
     "100000000000000001": ("ana_ruiz", "Ana Ruiz"),
     "100000000000000002": ("Will",),
@@ -37,6 +40,8 @@ ANA, WILL, ZOE, AL, MARGUERITE = map(NAME, sorted(PEOPLE))
         ("hey @Ana Ruiz!", f"hey @{ANA}!"),
         ("<@100000000000000001> and <@!100000000000000003>", f"@{ANA} and @{ZOE}"),
         ("<@999> is nobody we know", "@<name> is nobody we know"),
+        ("ask @old_friend.x, @everyone; mail a@b", "ask @<name>, @everyone; mail a@b"),
+        ("```py\n@property``` `@old_friend` @old_friend", "```py\n@property``` `@old_friend` @<name>"),
         ("Will you? I will. Ask Will, @will knows", f"Will you? I will. Ask {WILL}, @{WILL} knows"),
         ("我和李雷去", f"我和{ZOE}去"),
         ("我和Zoë去", f"我和{ZOE}去"),
@@ -69,8 +74,29 @@ def test_every_string_of_a_value_is_redacted() -> None:
     assert Redactor(ALL, PEOPLE).value(value) == {"to": ["<email>", 3, None], "deep": {"who": ANA}}
 
 
+def test_a_model_that_is_not_installed_is_named_with_a_way_out() -> None:
+    for model, hint in (("presidio", "pip install presidio-analyzer"), ("xx_none_sm", "spacy download xx_none_sm")):
+        with pytest.raises(ParleyError, match=f"redact.model: '{model}' is not installed .*{hint}"):
+            Redactor(Redact(kinds=KINDS, phone_region="US", model=model), PEOPLE)
+
+
+def test_what_an_installed_model_finds_goes_but_pseudonyms_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """spaCy is not among parley's packages: a module that finds what is written large stands in for it."""
+
+    def pipeline(text: str) -> SimpleNamespace:
+        labels = {"Gdynia": "GPE", "Monday": "DATE"}
+        found = ((match.start(), match.end(), labels.get(match[0], "PER")) for match in re.finditer("[A-Z]\\w+", text))
+        return SimpleNamespace(ents=[SimpleNamespace(start_char=s, end_char=e, label_=label) for s, e, label in found])
+
+    monkeypatch.setitem(sys.modules, "spacy", SimpleNamespace(load=lambda name: pipeline))
+    redactor = Redactor(Redact(kinds=KINDS, phone_region="US", model="xx"), PEOPLE)
+    text = "Ana met Zbigniew in Gdynia on Monday, ana@example.org"
+    assert redactor.text(text) == f"{ANA} met <name> in <place> on Monday, <email>"
+    assert redactor.counts == {"emails": 1, "names": 1, "model": 2}
+
+
 def test_names_of_the_opted_out_go_even_when_names_are_kept() -> None:
-    kept = Redact(kinds=[], phone_region="US")
+    kept = Redact(kinds=[], phone_region="US", model="")
     redactor = Redactor(kept, PEOPLE, opted_out=["100000000000000001"])
     assert redactor.text("Ana and Zoë, <@100000000000000001>") == "<name> and Zoë, @<name>"
     assert redactor.name("100000000000000003") == "李雷"

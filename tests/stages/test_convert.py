@@ -206,6 +206,53 @@ def test_the_system_prompt_names_the_people_and_fills_only_gaps(tmp_path: Path) 
     assert [talk.system for talk in made(tmp_path)] == ["You are Alexis, with Robin.", "be kind"]
 
 
+def test_several_targets_answer_in_conversations_of_their_own(tmp_path: Path) -> None:
+    messages = [said(0, ANA, "hi"), said(1, BEN, "yo"), said(2, CAT, "hm"), said(3, ANA, "so?"), said(9, BEN, "k")]
+    convert.main(workspace(tmp_path, messages, convert__target=[BEN, CAT]))
+    ben, cat = made(tmp_path)
+    assert (ben.author, cat.author, ben.group) == ("Alexis", "Ariel", cat.group)
+    assert ben.id != cat.id and [turn.role for turn in cat.turns] == ["user", "assistant"]
+    assert [turn.text for turn in cat.turns] == ["Robin: hi\nAlexis: yo", "hm"]
+    counts = read_json(tmp_path / "metrics/convert.json")
+    assert (counts["in"], counts["out"], counts["conversations"]) == (5, 3, 2)
+    with pytest.raises(ParleyError, match="no message by '100000000000000009'"):
+        convert.main(workspace(tmp_path, messages, convert__target=[BEN, BOT]))
+
+
+def test_a_persona_is_told_in_the_prompt_and_in_a_label(tmp_path: Path) -> None:
+    messages = [*TALK, said(100, CAT, "hi"), said(101, BEN, "dear", channel="c"), said(200, BEN, "x", channel="d")]
+    prompt = {"convert__system_prompt": "You are {name} with {others}."}
+    convert.main(workspace(tmp_path, messages, **prompt, convert__persona_by="contact"))
+    assert [(talk.labels, talk.system) for talk in made(tmp_path)] == [
+        ({"persona": "Robin"}, "You are Alexis with Robin."),
+        ({"persona": "Ariel"}, "You are Alexis with Ariel."),
+    ]
+    with pytest.raises(ParleyError, match=r"persona_by is channel, so convert.system_prompt must say \{channel\}"):
+        convert.main(workspace(tmp_path, messages, **prompt, convert__persona_by="channel"))
+    options = {"convert__system_prompt": "In {channel}.", "convert__persona_by": "channel"}
+    convert.main(workspace(tmp_path, messages, **options))
+    first, _ = made(tmp_path)
+    assert first.system == f"In {first.labels['persona']}." and first.group.startswith(first.labels["persona"])
+
+
+def test_other_languages_are_dropped_and_counted_and_short_talk_stays(tmp_path: Path) -> None:
+    texts = {
+        "en": ("when does the boat leave the harbour tomorrow?", "as soon as the tide is high enough"),
+        "de": ("wann fährt das Schiff morgen aus dem Hafen?", "sobald das Wasser hoch genug steht"),
+        "": ("ok", "haha"),
+    }
+    rows = [
+        Conversation(key or "short", (Turn("user", ask), Turn("assistant", answer)), source=f"r:{number}")
+        for number, (key, (ask, answer)) in enumerate(texts.items())
+    ]
+    convert.main(workspace(tmp_path, [], rows, convert__target="", convert__languages=["en"]))
+    assert [talk.id for talk in made(tmp_path)] == ["en", "short"]
+    counts = read_json(tmp_path / "metrics/convert.json")
+    assert counts["languages"] == {"en": 1, "de": 1, "unknown": 1} and counts["dropped"] == {"language": 1}
+    with pytest.raises(ParleyError, match=r"convert.languages: 'english' is no language"):
+        convert.main(workspace(tmp_path, [], rows, convert__target="", convert__languages=["english"]))
+
+
 def test_transforms_run_with_their_own_section(tmp_path: Path) -> None:
     changes = {"convert__transforms": ["set_system"], "transforms__set_system__text": "be brief"}
     convert.main(workspace(tmp_path, TALK, **changes))
