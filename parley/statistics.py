@@ -91,6 +91,30 @@ def compare(
     return entry
 
 
+def mean(values: Sequence[float], groups: Sequence[str], *, resamples: int, seed: int) -> Estimate:
+    """The mean of rates or shares with its interval and n; no interval with fewer than two groups."""
+    n = len(values)
+    if not n:
+        return {"value": None, "low": None, "high": None, "n": 0}
+    value, count = sum(values) / n, len(set(groups))
+    if count < 2:
+        return {**_estimate(value, None, count), "n": n}
+    if len(set(values)) == 1:
+        low, high = wilson(value, count)
+        return {"value": _rounded(value), "low": _rounded(low), "high": _rounded(high), "n": n}
+    column = np.array(values, float)[:, None]
+    drawn = resampled_means(column, np.ones_like(column), groups, resamples=resamples, seed=seed)
+    return {**_estimate(value, drawn[:, 0], count), "n": n}
+
+
+def wilson(rate: float, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a rate seen in n draws. https://doi.org/10.1080/01621459.1927.10502953"""
+    z = ndtri((1 + LEVEL) / 2)
+    middle, scale = rate + z * z / (2 * n), 1 + z * z / n
+    reach = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
+
+
 def resampled_means(
     values: np.ndarray, weights: np.ndarray, groups: Sequence[str], *, resamples: int, seed: int
 ) -> np.ndarray:
@@ -138,16 +162,15 @@ def _estimate(mean: float, drawn: np.ndarray | None, groups: int) -> Estimate:
 
 
 def _widen_rates(entry: dict[str, Any], constant: Sequence[bool]) -> None:
-    """Gives a rate of 0 or 1 Wilson's interval: "none of 20" is no proof of never, yet every resample says 0.
+    """Gives a rate that is the same in every case Wilson's interval: "none of 20" is no proof of never.
 
     Two such rates give Newcombe's interval of their difference. n counts groups, which is careful: cases
-    of one group may all be alike. https://doi.org/10.1080/01621459.1927.10502953 (Wilson),
+    of one group may all be alike.
     https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I (Newcombe, method 10)
     """
-    edge = entry["groups"] / (entry["groups"] + ndtri((1 + LEVEL) / 2) ** 2)
     for model, is_constant in zip(("tuned", "base"), constant, strict=True):
         if is_constant:
-            low, high = (edge, 1.0) if entry[model]["value"] else (0.0, 1 - edge)
+            low, high = wilson(entry[model]["value"], entry["groups"])
             entry[model] |= {"low": _rounded(low), "high": _rounded(high)}
     if all(constant):
         tuned, base, gap = entry["tuned"], entry["base"], entry["difference"]

@@ -3,7 +3,8 @@
 in    data/eval/{cases,tuned,base}.jsonl     out   metrics/judge.json, data/eval/verdicts.jsonl
 by    params `seed`, `judge`                 run   python -m stages.judge
 
-A row of data/eval/verdicts.jsonl; the score is null where `status` is "unscored", and `kind` says why:
+A row of data/eval/verdicts.jsonl; the score is null where `status` is "unscored", and `kind` says why. The rows of
+"pairwise" stand with the tuned model: 1 its answer was preferred, 0.5 a tie, 0 the base's.
 
     {"schema": 1, "id": "c42-3#5", "model": "tuned", "metric": "coherence", "score": 0.8, "passed": true,
      "reason": "Answers the question.", "status": "scored", "kind": ""}
@@ -12,83 +13,94 @@ Without a key nothing is scored, and metrics/judge.json says so. Answers are kep
 what is there is never asked again, not even after a crash.
 """
 
-import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
-from parley.answers import FORMAT, Store
-from parley.asking import Asker, NotAsked, Target, find_key
-from parley.errors import ParleyError
+from parley.answers import FORMAT
+from parley.asking import Asker
+from parley.clients import ClientSettings, NoJudge, open_judge
+from parley.controls import Trial, accuracy, trials
 from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_for
 from parley.files import write_json
 from parley.jsonl import rows_into
-from parley.params import Section, read_section, read_value
-from parley.plugins import plugin
-from parley.rubric import Rubric, read_rubric
+from parley.pairwise import Duel, orders
+from parley.pairwise import summary as pairwise_summary
+from parley.params import read_section, read_value
+from parley.questions import Question, Verdict, answer
+from parley.rubric import read_rubric
 from parley.stage import add_timing, run
 from parley.statistics import Pair, compare
-
-if TYPE_CHECKING:
-    from parley.judging import Verdict
 
 MODELS = ("base", "tuned")
 RESAMPLES = 2000  # bootstrap resamples for each interval
 
 
-class Settings(Section):
+class Settings(ClientSettings):
     """Section `judge`."""
 
-    client: str
-    model: str = Field(min_length=1)
-    endpoint: str = Field(pattern=r"^(https?://\S+)?$")
     metrics: list[str] = Field(min_length=1)
+    pairwise: bool
+    controls: int = Field(ge=0, le=1000)
     threshold: float = Field(ge=0, le=1)
-    concurrency: int = Field(ge=1, le=64)
-    timeout: int = Field(ge=1, le=600)
-    retries: int = Field(ge=1, le=10)
-    max_calls: int = Field(ge=0)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What one verdict is about."""
+class Asked:
+    """What one row of verdicts is about."""
 
     case: Case
     model: str  # one of MODELS
     metric: str
-    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Docket:
+    """Everything that one run asks; `questions` in the order graded, duels, trials, the latter two in pairs."""
+
+    cases: list[Case]  # of the test split, by id
+    generations: Mapping[str, Mapping[str, Generation]]  # model -> case id -> generation
+    graded: list[Asked]
+    trials: list[Trial]
+    questions: list[Question]
 
 
 def main(root: Path) -> None:
     """Judges every test case, or says why not."""
     params = read_section(root, "judge", Settings)
     seed = read_value(root, "seed", int)
-    rubrics = {name: read_rubric(name) for name in params.metrics}
-    home = Path(os.environ.get("DVC_ROOT") or root)  # experiments share the key and the answers
-    if params.client == "none":
-        return not_scored(root, params, "judge.client is none")
-    client = plugin("judges", params.client, key="judge.client")
-    key = find_key(client.KEYS, home)
-    if client.KEYS and not key:
-        return not_scored(root, params, f"no {client.KEYS[0]}")
-
-    variable, secret = key or ("", "")
-    target = Target(params.client, params.model, params.endpoint or client.HOST, variable)
-    store = Store(home / ".judge/answers.sqlite")
-    asker = Asker(target, store, retries=params.retries, max_calls=params.max_calls)
-    questions = list(read_questions(root, params.metrics))
-    verdicts = ask_all(questions, rubrics, asker, params, client, secret)
-    store.close()
-    write_verdicts(root, questions, verdicts, params.threshold)
-    write_json(root / "metrics/judge.json", summary(questions, verdicts, params, seed))
+    try:
+        asker, connect = open_judge(root, params)
+    except NoJudge as nobody:
+        return not_scored(root, params, str(nobody))
+    docket = read_docket(root, params, asker)
+    sent = f"{len(docket.cases)} test cases" + (f" and {params.controls} controls" if docket.trials else "")
+    verdicts = answer(
+        docket.questions,
+        asker,
+        connect,
+        sent=sent,
+        max_calls=params.max_calls,
+        concurrency=params.concurrency,
+    )
+    asker.close()
+    graded, rest = verdicts[: len(docket.graded)], verdicts[len(docket.graded) :]
+    duels = [
+        Duel(case.context.group or case.context.id, longer(docket, case), *rest[2 * place : 2 * place + 2])
+        for place, case in enumerate(docket.cases if params.pairwise else [])
+    ]
+    write_verdicts(root, docket, graded, duels, params.threshold)
+    judge = {"client": params.client, "model": params.model, "deepeval": version("deepeval"), "format": FORMAT}
+    metrics = summary(docket, graded, params, seed)
+    if params.pairwise:
+        metrics["pairwise"] = pairwise_summary(duels, resamples=RESAMPLES, seed=seed)
+    check = accuracy(docket.trials, rest[2 * len(duels) :], resamples=RESAMPLES, seed=seed)
+    write_json(root / "metrics/judge.json", {"status": "scored", "judge": judge, "metrics": metrics, "check": check})
     add_timing(judge_calls=asker.calls, judge_tokens_in=asker.tokens_in, judge_tokens_out=asker.tokens_out)
 
 
@@ -97,107 +109,68 @@ def not_scored(root: Path, params: Settings, reason: str) -> None:
     with rows_into(root / "data/eval/verdicts.jsonl"):
         pass
     judge = {"client": params.client, "model": params.model}
-    write_json(root / "metrics/judge.json", {"status": "not_scored", "reason": reason, "judge": judge, "metrics": {}})
+    found = {"status": "not_scored", "reason": reason, "judge": judge, "metrics": {}}
+    write_json(root / "metrics/judge.json", found)
     print(f"judge: not scored: {reason}")
 
 
-def read_questions(root: Path, metrics: Iterable[str]) -> Iterator[Question]:
-    """A question for each test case, model and metric."""
+def read_docket(root: Path, params: Settings, asker: Asker) -> Docket:
+    """A question for each test case, model and metric; two for each case and pair; the controls."""
     cases = list(cases_of(root / "data/eval/cases.jsonl"))
     generations = {model: generations_for(root / f"data/eval/{model}.jsonl", cases) for model in MODELS}
-    for case in sorted((case for case in cases if case.split == "test"), key=lambda case: case.id):
-        for model in MODELS:
-            for metric in sorted(metrics):
-                yield Question(case, model, metric, generations[model][case.id])
+    cases = sorted((case for case in cases if case.split == "test"), key=lambda case: case.id)
+    grade, duel = grader(params, asker), partial(orders, asker=asker)
+    graded = [Asked(case, model, metric) for case in cases for model in MODELS for metric in sorted(params.metrics)]
+    questions = [grade(of.case, generations[of.model][of.case.id].text, of.metric) for of in graded]
+    if params.pairwise:
+        for case in cases:
+            questions += duel(case, generations["tuned"][case.id].text, generations["base"][case.id].text)
+    planted = trials(cases, params.metrics, count=params.controls, grade=grade, duel=duel if params.pairwise else None)
+    questions += [question for trial in planted for question in trial.questions]
+    return Docket(cases, generations, graded, planted, questions)
 
 
-def ask_all(
-    questions: list[Question],
-    rubrics: Mapping[str, Rubric],
-    asker: Asker,
-    params: Settings,
-    client: ModuleType,
-    key: str,
-) -> "list[Verdict]":
-    """A verdict for each question: first from the kept answers alone, then by asking for what is missing."""
+def grader(params: Settings, asker: Asker) -> Callable[[Case, str, str], Question]:
+    """(case, text of an answer, metric) -> the question for its verdict."""
+    rubrics = {name: read_rubric(name) for name in params.metrics}
     from parley.judging import Judge, judged
 
     judge = Judge(asker)
 
-    def verdict(index: int) -> "Verdict":
-        question = questions[index]
-        return judged(question.case, question.generation, question.metric, rubrics[question.metric], judge)
+    def grade(case: Case, text: str, metric: str) -> Question:
+        return lambda: judged(case, Generation(case.id, text, "stop", 0, ()), metric, rubrics[metric], judge)
 
-    verdicts: dict[int, Verdict] = {}
-    missing: dict[int, str] = {}
-    for index in range(len(questions)):
-        try:
-            verdicts[index] = verdict(index)
-        except NotAsked as not_asked:
-            missing[index] = not_asked.key
-    if missing:
-        announce(questions, missing, asker, params)
-        asker.go_online(client.connect(key=key, model=params.model, endpoint=params.endpoint, timeout=params.timeout))
-        verdicts |= in_threads(verdict, list(missing), asker, params.concurrency)
-    return [verdicts[index] for index in range(len(questions))]
+    return grade
 
 
-def announce(questions: list[Question], missing: Mapping[int, str], asker: Asker, params: Settings) -> None:
-    """Says what will leave this machine and for where, before it does; refuses what is over the budget."""
-    cases = len({questions[index].case.id for index in missing})
-    calls = len(set(missing.values()))
-    if calls > params.max_calls:
-        raise ParleyError(
-            f"params.yaml: judge.max_calls is {params.max_calls}, and {calls} calls are needed: "
-            "raise it, or lower validate.max_cases; nothing was asked"
-        )
-    print(
-        f"judge: sending {cases} test cases (redacted as `redact` in params.yaml says) in {calls} calls "
-        f"to {asker.target.host}, model {params.model}; {len(questions) - len(missing)} verdicts are kept ones",
-        flush=True,
-    )
+def longer(docket: Docket, case: Case) -> int:
+    """Characters by which the tuned answer is longer than the base's."""
+    tuned, base = (len(docket.generations[model][case.id].text) for model in ("tuned", "base"))
+    return tuned - base
 
 
-def in_threads(
-    verdict: "Callable[[int], Verdict]", indices: list[int], asker: Asker, threads: int
-) -> "dict[int, Verdict]":
-    """Index -> verdict. The first error ends the run; calls under way are waited for, since they are paid for."""
-    from tqdm import tqdm
-
-    with ThreadPoolExecutor(threads) as pool:
-        futures = {pool.submit(verdict, index): index for index in indices}
-        try:
-            done = tqdm(as_completed(futures), total=len(futures), desc="judge", unit="verdict", disable=None)
-            return {futures[future]: future.result() for future in done}
-        except BaseException:
-            asker.stop("stopped")
-            print("judge: stopping; waiting for the calls under way, to keep their answers", file=sys.stderr)
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def write_verdicts(root: Path, questions: list[Question], verdicts: "list[Verdict]", threshold: float) -> None:
-    """data/eval/verdicts.jsonl, a row for each question."""
+def write_verdicts(
+    root: Path, docket: Docket, graded: Sequence[Verdict], duels: Sequence[Duel], threshold: float
+) -> None:
+    """data/eval/verdicts.jsonl, a row for each verdict and each pair."""
     with rows_into(root / "data/eval/verdicts.jsonl") as add:
-        for question, verdict in zip(questions, verdicts, strict=True):
-            add(
-                {
-                    "id": question.case.id,
-                    "model": question.model,
-                    "metric": question.metric,
-                    "score": verdict.score,
-                    "passed": None if verdict.score is None else verdict.score >= threshold,
-                    "reason": verdict.reason,
-                    "status": "unscored" if verdict.score is None else "scored",
-                    "kind": verdict.kind,
-                }
-            )
+
+        def row(of: Asked, score: float | None, reason: str, kind: str, passed: bool | None) -> None:
+            status = "unscored" if score is None else "scored"
+            who = {"id": of.case.id, "model": of.model, "metric": of.metric}
+            add({**who, "score": score, "passed": passed, "reason": reason, "status": status, "kind": kind})
+
+        for of, verdict in zip(docket.graded, graded, strict=True):
+            passed = None if verdict.score is None else verdict.score >= threshold
+            row(of, verdict.score, verdict.reason, verdict.kind, passed)
+        for case, duel in zip(docket.cases, duels, strict=False):
+            row(Asked(case, "tuned", "pairwise"), duel.score, duel.reason, duel.kind, None)
 
 
-def summary(questions: list[Question], verdicts: "list[Verdict]", params: Settings, seed: int) -> dict[str, Any]:
-    """metrics/judge.json: each metric compared between the models, with its coverage."""
-    found = {(q.metric, q.case.id, q.model): v for q, v in zip(questions, verdicts, strict=True)}
-    groups = {q.case.id: q.case.context.group or q.case.context.id for q in questions}
+def summary(docket: Docket, verdicts: Sequence[Verdict], params: Settings, seed: int) -> dict[str, Any]:
+    """Each metric of metrics/judge.json, compared between the models, with its coverage."""
+    found = {(of.metric, of.case.id, of.model): v for of, v in zip(docket.graded, verdicts, strict=True)}
+    groups = {case.id: case.context.group or case.context.id for case in docket.cases}
     metrics = {}
     for metric in params.metrics:
         sides = [(groups[id], found[metric, id, "tuned"], found[metric, id, "base"]) for id in groups]
@@ -214,16 +187,15 @@ def summary(questions: list[Question], verdicts: "list[Verdict]", params: Settin
         rates = compare(passes, unit="rate", higher_is_better=True, resamples=RESAMPLES, seed=seed)
         if rates["n"]:
             metrics[metric]["pass_rate"] = {side: rates[side] for side in ("tuned", "base", "difference")}
-    judge = {"client": params.client, "model": params.model, "deepeval": version("deepeval"), "format": FORMAT}
-    return {"status": "scored", "judge": judge, "metrics": metrics}
+    return metrics
 
 
-def score(verdict: "Verdict") -> Score | Unscored:
+def score(verdict: Verdict) -> Score | Unscored:
     """A verdict for parley.statistics."""
     return Unscored(verdict.kind) if verdict.score is None else Score(verdict.score)
 
 
-def passed(verdict: "Verdict", params: Settings) -> Score | Unscored:
+def passed(verdict: Verdict, params: Settings) -> Score | Unscored:
     """1 where the score reaches the threshold."""
     return Unscored(verdict.kind) if verdict.score is None else Score(float(verdict.score >= params.threshold))
 

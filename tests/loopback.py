@@ -1,6 +1,8 @@
-"""A Gemini server on the loopback that does as it is told, for the real client over a real socket.
+"""A judge's server on the loopback that does as it is told, for the real clients over a real socket.
 
-with GeminiServer(script=[status(503), reply()]) as server: ...     then server.url, server.requests
+It speaks Gemini's, OpenAI's and Ollama's protocols, whichever it is asked in.
+
+with JudgeServer(script=[status(503), reply()]) as server: ...     then server.url, server.requests
 """
 
 import contextlib
@@ -21,16 +23,19 @@ def verdict(score: Any = 8, reason: str = "It fits.") -> str:
 
 
 def reply(text: str | None = None, *, finish: str | None = "STOP", tokens: tuple[int, int] = (100, 20)) -> Step:
-    """200 with one candidate."""
-    parts = {"parts": [{"text": verdict() if text is None else text}], "role": "model"}
-    candidate = {"content": parts, "index": 0} | ({"finishReason": finish} if finish else {})
-    usage = {"promptTokenCount": tokens[0], "candidatesTokenCount": tokens[1], "totalTokenCount": sum(tokens)}
-    return body({"candidates": [candidate], "usageMetadata": usage})
+    """200 with one answer; `finish` in Gemini's words."""
+    said = verdict() if text is None else text
+    return lambda handler: body(handler.protocol.answer(said, finish, tokens))(handler)
 
 
 def blocked() -> Step:
-    """200 with no candidate: the prompt itself was refused."""
-    return body({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 100}})
+    """The prompt itself was refused."""
+    return lambda handler: handler.protocol.refuse(handler)
+
+
+def empty() -> Step:
+    """200 with no answer in it."""
+    return lambda handler: body(handler.protocol.nothing)(handler)
 
 
 def body(value: Any) -> Step:
@@ -42,7 +47,7 @@ def raw(data: bytes, *, kind: str = "application/json") -> Step:
 
 
 def status(code: int, *, headers: Mapping[str, str] | None = None, reason: str = "", delay: str = "") -> Step:
-    """An error as Google writes one."""
+    """An error as Google writes one; the other protocols have the same `error`, and no details."""
     details: list[dict[str, str]] = []
     if reason:
         details.append({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason})
@@ -72,6 +77,22 @@ def truncated() -> Step:
     return step
 
 
+def drip(seconds: float) -> Step:
+    """A byte now and then, for `seconds`: no single read is ever slow."""
+
+    def step(handler: "Handler") -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "5000")
+        handler.end_headers()
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            handler.wfile.write(b" ")
+            handler.wfile.flush()
+            time.sleep(0.05)
+
+    return step
+
+
 def reset() -> Step:
     """Closes with RST instead of an answer."""
 
@@ -82,12 +103,83 @@ def reset() -> Step:
     return step
 
 
+class Protocol:
+    """How one kind of server says things."""
+
+    path: str  # what its path ends with
+    nothing: Mapping[str, Any]  # a reply without an answer
+
+    def prompt(self, sent: Mapping[str, Any]) -> str:
+        return str(sent["messages"][0]["content"])
+
+    def answer(self, text: str, finish: str | None, tokens: tuple[int, int]) -> Mapping[str, Any]:
+        raise NotImplementedError
+
+    def refuse(self, handler: "Handler") -> None:
+        raise NotImplementedError
+
+
+class Gemini(Protocol):
+    path = ":generateContent"
+    nothing: Mapping[str, Any] = {}
+
+    def prompt(self, sent: Mapping[str, Any]) -> str:
+        return str(sent["contents"][0]["parts"][0]["text"])
+
+    def answer(self, text: str, finish: str | None, tokens: tuple[int, int]) -> Mapping[str, Any]:
+        candidate = {"content": {"parts": [{"text": text}], "role": "model"}, "index": 0}
+        usage = {"promptTokenCount": tokens[0], "candidatesTokenCount": tokens[1], "totalTokenCount": sum(tokens)}
+        return {"candidates": [candidate | ({"finishReason": finish} if finish else {})], "usageMetadata": usage}
+
+    def refuse(self, handler: "Handler") -> None:
+        body({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 100}})(
+            handler
+        )
+
+
+class OpenAI(Protocol):
+    path = "/chat/completions"
+    nothing: Mapping[str, Any] = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
+    finishes: Mapping[str, str] = {"STOP": "stop", "MAX_TOKENS": "length", "SAFETY": "content_filter"}
+
+    def answer(self, text: str, finish: str | None, tokens: tuple[int, int]) -> Mapping[str, Any]:
+        reason = self.finishes.get(finish, finish.lower()) if finish else None
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": reason}
+        usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
+        return {**self.nothing, "choices": [choice], "usage": usage}
+
+    def refuse(self, handler: "Handler") -> None:
+        error = {"error": {"message": "as scripted", "type": "invalid_request_error", "code": "content_filter"}}
+        handler.send(400, json.dumps(error).encode(), {"Content-Type": "application/json"})
+
+
+class Ollama(Protocol):
+    path = "/api/chat"
+    nothing: Mapping[str, Any] = {"model": "m", "message": {"role": "assistant", "content": ""}, "done": True}
+
+    def answer(self, text: str, finish: str | None, tokens: tuple[int, int]) -> Mapping[str, Any]:
+        reason = "length" if finish == "MAX_TOKENS" else finish.lower() if finish else None
+        message = {"message": {"role": "assistant", "content": text}, "done_reason": reason}
+        return {**self.nothing, **message, "prompt_eval_count": tokens[0], "eval_count": tokens[1]}
+
+    def refuse(self, handler: "Handler") -> None:
+        """Ollama has no such thing: its nearest is an answer that is empty."""
+        body(self.nothing)(handler)
+
+
+PROTOCOLS = (Gemini(), OpenAI(), Ollama())
+
+
 class Handler(BaseHTTPRequestHandler):
-    server: "GeminiServer"
+    server: "JudgeServer"
+    protocol: Protocol
 
     def do_POST(self) -> None:
-        data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        step = self.server.next_step(self.path, json.loads(data))
+        sent = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        path = self.path.split("?")[0]
+        self.protocol = next(protocol for protocol in PROTOCOLS if path.endswith(protocol.path))
+        request = {"path": path, "prompt": self.protocol.prompt(sent), "sent": sent, "headers": dict(self.headers)}
+        step = self.server.next_step(request)
         self.close_connection = True
         try:
             step(self)
@@ -110,7 +202,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: Any) -> None: ...
 
 
-class GeminiServer(ThreadingHTTPServer):
+class JudgeServer(ThreadingHTTPServer):
     """Takes the steps of `script` one by one, then what `otherwise` says to a prompt; `latency` seconds before each."""
 
     daemon_threads = True
@@ -127,7 +219,7 @@ class GeminiServer(ThreadingHTTPServer):
         self.script = list(script)
         self.otherwise = otherwise
         self.latency = latency
-        self.requests: list[dict[str, Any]] = []  # path, prompt, config, time
+        self.requests: list[dict[str, Any]] = []  # path, prompt, sent, headers, time
         self.under_way = 0
         self.peak = 0  # most requests under way at once
         self._lock = threading.Lock()
@@ -136,9 +228,9 @@ class GeminiServer(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
-    def next_step(self, path: str, sent: dict[str, Any]) -> Step:
-        prompt = sent["contents"][0]["parts"][0]["text"]
-        request = {"path": path, "prompt": prompt, "config": sent["generationConfig"], "time": time.monotonic()}
+    def next_step(self, request: dict[str, Any]) -> Step:
+        request["time"] = time.monotonic()
+        prompt = request["prompt"]
         with self._lock:
             self.requests.append(request)
             self.under_way += 1
@@ -153,7 +245,7 @@ class GeminiServer(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None: ...
 
-    def __enter__(self) -> "GeminiServer":
+    def __enter__(self) -> "JudgeServer":
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 

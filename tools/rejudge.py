@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from parley.asking import find_key
+from parley.clients import find_key
 from parley.params import read_yaml
 from parley.plugins import plugin
 
@@ -24,7 +24,7 @@ def key_came(root: Path) -> bool:
         return False
     client = plugin("judges", name, key="judge.client")
     home = Path(os.environ.get("DVC_ROOT") or root)
-    return result.get("reason") == f"no {client.KEYS[0]}" and find_key(client.KEYS, home) is not None
+    return result.get("reason") in [f"no {key}" for key in client.KEYS[:1]] and find_key(client.KEYS, home) is not None
 
 
 if __name__ == "__main__":

@@ -4,16 +4,14 @@ https://ai.google.dev/api/generate-content (v1beta, November 2026). The package'
 what people have; everything that knows it is in this file. No sampling parameter is sent: Gemini 3 ignores them.
 """
 
-import datetime
-import email.utils
 import functools
-import re
 import warnings
 from typing import Any
 
 from pydantic import BaseModel
 
 from parley.answers import Answer, Ask, Fault
+from parley.faults import status_fault
 
 KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 HOST = "https://generativelanguage.googleapis.com"
@@ -53,6 +51,8 @@ def connect(*, key: str, model: str, endpoint: str, timeout: float) -> Ask:
             raise _fault(error) from None
         except (ParseError, UnicodeDecodeError, AttributeError):  # the last from errors of an unexpected shape
             raise Fault("bad_body", passing=True) from None
+        except requests.TooManyRedirects as error:
+            raise Fault(f"http_{error.response.status_code if error.response else 302}", passing=False) from None
         except requests.Timeout:
             raise Fault("timeout", passing=True) from None
         except requests.RequestException:
@@ -85,27 +85,5 @@ def _answer(response: Any) -> Answer:
 
 
 def _fault(error: Any) -> Fault:
-    status = int(error.code or 0)
-    wrong_key = status == 400 and any(
-        d.get("reason") == "API_KEY_INVALID" for d in error.details if isinstance(d, dict)
-    )
-    kind = "http_403" if wrong_key else f"http_{status}"
-    return Fault(kind, passing=status in (408, 429) or status >= 500, wait=_wait(error))
-
-
-def _wait(error: Any) -> float | None:
-    """Seconds to wait: the header Retry-After (seconds or a date), else RetryInfo in the body ("34.5s")."""
-    header = str(error.response.headers.get("Retry-After", "")) if error.response is not None else ""
-    if re.fullmatch(r"\d+(\.\d+)?", header):
-        return float(header)
-    if header:
-        try:
-            due = email.utils.parsedate_to_datetime(header)
-        except ValueError:
-            return None
-        return max(0.0, (due - datetime.datetime.now(datetime.UTC)).total_seconds())
-    for detail in error.details:
-        delay = str(detail.get("retryDelay", "")) if isinstance(detail, dict) else ""
-        if re.fullmatch(r"\d+(\.\d+)?s", delay):
-            return float(delay[:-1])
-    return None
+    headers = error.response.headers if error.response is not None else {}
+    return status_fault(int(error.code or 0), headers, {"error": {"details": list(error.details)}})

@@ -1,0 +1,102 @@
+"""The questions of one run to a judge: what they come to, and their verdicts, asked side by side.
+
+A question is a function that ends with a verdict or raises what `Asker.reply` raises: NotAsked while the asker is
+offline, ParleyError when the run must stop. Questions that several calls answer are several functions.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from parley.answers import Ask
+from parley.asking import Asker, NotAsked
+from parley.errors import ParleyError
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judge's parsed reply, or why there is none."""
+
+    score: float | None  # 0 to 1
+    reason: str  # the judge's words; they may quote the conversation
+    kind: str  # "" when there is a score
+
+
+Question: TypeAlias = Callable[[], Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the kept answers settle, and what the rest would take."""
+
+    kept: dict[int, Verdict]  # index of the question -> its verdict
+    missing: dict[int, str]  # index of the question -> key of the first call it lacks
+    characters: int  # of the prompts of those calls, each counted once
+
+    @property
+    def calls(self) -> int:
+        """Calls that are needed; the same one for two questions is one."""
+        return len(set(self.missing.values()))
+
+
+def plan(questions: Sequence[Question]) -> Plan:
+    """Puts every question to the kept answers alone; nothing is asked."""
+    kept, missing, sizes = {}, {}, {}
+    for index, question in enumerate(questions):
+        try:
+            kept[index] = question()
+        except NotAsked as not_asked:
+            missing[index] = not_asked.key
+            sizes[not_asked.key] = not_asked.characters
+    return Plan(kept, missing, sum(sizes.values()))
+
+
+def answer(
+    questions: Sequence[Question],
+    asker: Asker,
+    connect: Callable[[], Ask],
+    *,
+    sent: str,
+    max_calls: int,
+    concurrency: int,
+) -> list[Verdict]:
+    """A verdict for each question: from the kept answers, then by asking for what is missing.
+
+    `sent` says what leaves this machine, before it does; more than `max_calls` calls stop before the first.
+    """
+    found = plan(questions)
+    if not found.missing:
+        return [found.kept[index] for index in range(len(questions))]
+    if found.calls > max_calls:
+        raise ParleyError(
+            f"params.yaml: judge.max_calls is {max_calls}, and {found.calls} calls are needed (`make judge-plan` says "
+            "what they cost): raise it, or lower validate.max_cases; nothing was asked"
+        )
+    print(
+        f"judge: sending {sent} (redacted as `redact` in params.yaml says) in {found.calls} calls "
+        f"to {asker.target.host}, model {asker.target.model}; {len(found.kept)} verdicts are kept ones",
+        flush=True,
+    )
+    asker.go_online(connect())
+    verdicts = found.kept | _in_threads(questions, list(found.missing), asker, concurrency)
+    return [verdicts[index] for index in range(len(questions))]
+
+
+def _in_threads(
+    questions: Sequence[Question], indices: Sequence[int], asker: Asker, threads: int
+) -> dict[int, Verdict]:
+    """Index -> verdict. The first error ends the run; calls under way are waited for, since they are paid for."""
+    from tqdm import tqdm
+
+    with ThreadPoolExecutor(threads) as pool:
+        futures = {pool.submit(questions[index]): index for index in indices}
+        try:
+            done = tqdm(as_completed(futures), total=len(futures), desc="judge", unit="verdict", disable=None)
+            return {futures[future]: future.result() for future in done}
+        except BaseException:
+            asker.stop("stopped")
+            print("judge: stopping; waiting for the calls under way, to keep their answers", file=sys.stderr)
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
