@@ -24,9 +24,9 @@ def fenced(parts: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     return fence, {name: f"<{fence}>\n{part}\n</{fence}>" for name, part in parts.items()}
 
 
-def asked(case: Case) -> str:
-    """The conversation so far, a turn a line, as JSON: a newline that somebody typed can't begin another's turn."""
-    return "\n".join(json.dumps(message, ensure_ascii=False) for message in to_chat(case.context))
+def as_lines(conversation: Conversation) -> str:
+    """A conversation, a turn a line, as JSON: a newline that somebody typed can't begin another's turn."""
+    return "\n".join(json.dumps(message, ensure_ascii=False) for message in to_chat(conversation))
 
 
 def expected(case: Case) -> str:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from parley.asking import Asker, Unusable
 from parley.evaluation import Case, Generation
-from parley.fencing import NOTICE, asked, expected, fenced
+from parley.fencing import NOTICE, as_lines, expected, fenced
 from parley.questions import Verdict
 from parley.rubric import Rubric
 
@@ -98,7 +98,7 @@ class _FencedPrompt:
 
 def judged(case: Case, generation: Generation, metric: str, rubric: Rubric, judge: Judge) -> Verdict:
     """The verdict on one generation; raises what `Asker.reply` raises, but for Unusable."""
-    parts = {"input": asked(case), "actual_output": generation.text, "expected_output": expected(case)}
+    parts = {"input": as_lines(case.context), "actual_output": generation.text, "expected_output": expected(case)}
     fence, shown = fenced(parts)
     test_case = LLMTestCase(**shown)  # type: ignore[arg-type, unused-ignore]
     test_case.multimodal = False  # "[DEEPEVAL:IMAGE:…]" is a text like any other

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from parley.asking import Asker, Unusable
 from parley.evaluation import Case, Score, Unscored
-from parley.fencing import NOTICE, asked, fenced
+from parley.fencing import NOTICE, as_lines, fenced
 from parley.questions import Question, Verdict
 from parley.statistics import Pair, compare, mean
 
@@ -78,7 +78,7 @@ def orders(case: Case, ours: str, theirs: str, asker: Asker) -> tuple[Question, 
     def ask(first: str, second: str, better: Mapping[str, float]) -> Verdict:
         if first == second:
             return Verdict(0.5, "The two answers are the same.", "")
-        fence, parts = fenced({"input": asked(case), "first": first, "second": second})
+        fence, parts = fenced({"input": as_lines(case.context), "first": first, "second": second})
         prompt = PROMPT.format(notice=NOTICE.format(fence=fence), **parts)
         try:
             reply = asker.reply(prompt, Preference)

@@ -1,14 +1,14 @@
 """The questions of one run to a judge: what they come to, and their verdicts, asked side by side.
 
-A question is a function that ends with a verdict or raises what `Asker.reply` raises: NotAsked while the asker is
-offline, ParleyError when the run must stop. Questions that several calls answer are several functions.
+A question is a function that returns a verdict (of whatever type) or raises what `Asker.reply` raises: NotAsked while
+the asker is offline, ParleyError when the run must stop. What several calls decide is best several questions.
 """
 
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 from parley.answers import Ask
 from parley.asking import Asker, NotAsked
@@ -24,14 +24,16 @@ class Verdict:
     kind: str  # "" when there is a score
 
 
+V = TypeVar("V")
 Question: TypeAlias = Callable[[], Verdict]
+CHARACTERS = 4  # of a prompt for each token, roughly: in English; up to three times as many tokens elsewhere
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Generic[V]):
     """What the kept answers settle, and what the rest would take."""
 
-    kept: dict[int, Verdict]  # index of the question -> its verdict
+    kept: dict[int, V]  # index of the question -> its verdict
     missing: dict[int, str]  # index of the question -> key of the first call it lacks
     characters: int  # of the prompts of those calls, each counted once
 
@@ -40,10 +42,16 @@ class Plan:
         """Calls that are needed; the same one for two questions is one."""
         return len(set(self.missing.values()))
 
+    @property
+    def tokens(self) -> int:
+        """Of the prompts of those calls, estimated."""
+        return self.characters // CHARACTERS
 
-def plan(questions: Sequence[Question]) -> Plan:
+
+def plan(questions: Sequence[Callable[[], V]]) -> Plan[V]:
     """Puts every question to the kept answers alone; nothing is asked."""
-    kept, missing, sizes = {}, {}, {}
+    kept: dict[int, V] = {}
+    missing, sizes = {}, {}
     for index, question in enumerate(questions):
         try:
             kept[index] = question()
@@ -54,17 +62,18 @@ def plan(questions: Sequence[Question]) -> Plan:
 
 
 def answer(
-    questions: Sequence[Question],
+    questions: Sequence[Callable[[], V]],
     asker: Asker,
     connect: Callable[[], Ask],
     *,
+    name: str,
     sent: str,
     max_calls: int,
     concurrency: int,
-) -> list[Verdict]:
+) -> list[V]:
     """A verdict for each question: from the kept answers, then by asking for what is missing.
 
-    `sent` says what leaves this machine, before it does; more than `max_calls` calls stop before the first.
+    Says what leaves this machine (`sent`), before it does; more than `max_calls` calls stop before the first.
     """
     found = plan(questions)
     if not found.missing:
@@ -72,31 +81,32 @@ def answer(
     if found.calls > max_calls:
         raise ParleyError(
             f"params.yaml: judge.max_calls is {max_calls}, and {found.calls} calls are needed (`make judge-plan` says "
-            "what they cost): raise it, or lower validate.max_cases; nothing was asked"
+            "what they cost): raise it, or ask about less; nothing was asked"
         )
     print(
-        f"judge: sending {sent} (redacted as `redact` in params.yaml says) in {found.calls} calls "
-        f"to {asker.target.host}, model {asker.target.model}; {len(found.kept)} verdicts are kept ones",
+        f"{name}: sending {sent} (redacted as `redact` in params.yaml says) in {found.calls} calls, about "
+        f"{found.tokens:,} tokens, to {asker.target.host}, model {asker.target.model}; "
+        f"{len(found.kept)} of {len(questions)} verdicts are kept ones",
         flush=True,
     )
     asker.go_online(connect())
-    verdicts = found.kept | _in_threads(questions, list(found.missing), asker, concurrency)
+    verdicts = found.kept | _in_threads(questions, list(found.missing), asker, name, concurrency)
     return [verdicts[index] for index in range(len(questions))]
 
 
 def _in_threads(
-    questions: Sequence[Question], indices: Sequence[int], asker: Asker, threads: int
-) -> dict[int, Verdict]:
+    questions: Sequence[Callable[[], V]], indices: Sequence[int], asker: Asker, name: str, threads: int
+) -> dict[int, V]:
     """Index -> verdict. The first error ends the run; calls under way are waited for, since they are paid for."""
     from tqdm import tqdm
 
     with ThreadPoolExecutor(threads) as pool:
         futures = {pool.submit(questions[index]): index for index in indices}
         try:
-            done = tqdm(as_completed(futures), total=len(futures), desc="judge", unit="verdict", disable=None)
+            done = tqdm(as_completed(futures), total=len(futures), desc=name, unit="verdict", disable=None)
             return {futures[future]: future.result() for future in done}
         except BaseException:
             asker.stop("stopped")
-            print("judge: stopping; waiting for the calls under way, to keep their answers", file=sys.stderr)
+            print(f"{name}: stopping; waiting for the calls under way, to keep their answers", file=sys.stderr)
             pool.shutdown(wait=False, cancel_futures=True)
             raise

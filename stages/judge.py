@@ -84,6 +84,7 @@ def main(root: Path) -> None:
         docket.questions,
         asker,
         connect,
+        name="judge",
         sent=sent,
         max_calls=params.max_calls,
         concurrency=params.concurrency,

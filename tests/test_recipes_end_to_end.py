@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from loopback import GeminiServer
+from judged import by_content
+from loopback import JudgeServer
 from ruamel.yaml import YAML
 
 from parley.jsonl import rows_of
@@ -128,7 +129,7 @@ def test_a_key_that_comes_later_is_used_once_and_shown_nowhere(checkout: Path) -
         return status
 
     lay(checkout, "persona")
-    with GeminiServer() as server:
+    with JudgeServer(otherwise=by_content) as server:
         params = (checkout / "params.yaml").read_text()
         (checkout / "params.yaml").write_text(params.replace("endpoint: ''", f"endpoint: {server.url}"))
         assert make_eval() == "not_scored"
@@ -136,9 +137,9 @@ def test_a_key_that_comes_later_is_used_once_and_shown_nowhere(checkout: Path) -
         (checkout / ".env").write_text(f"GEMINI_API_KEY={key}\n")
         assert make_eval() == "scored"
         verdicts = [row for _, row in rows_of(checkout / "data" / "eval" / "verdicts.jsonl")]
-        assert len(verdicts) == 10 * 2 * 2 and all(row["status"] == "scored" for row in verdicts)
+        assert len(verdicts) == 10 * (2 * 2 + 1) and all(row["status"] == "scored" for row in verdicts)
         asked = len(server.requests)
-        assert 0 < asked <= len(verdicts)
+        assert 0 < asked <= 10 * (2 * 2 + 2) + 10 * (2 * 5 + 8)  # cases, then controls
         dvc(checkout, "repro", "--force", "--single-item", "judge")
         assert make_eval() == "scored"
         assert len(server.requests) == asked
