@@ -108,6 +108,26 @@ def message_of(row: Mapping[str, Any]) -> Message:
     return msgspec.convert(row, Message)
 
 
+class SharegptTurn(msgspec.Struct, gc=False):
+    """A turn of a ShareGPT row."""
+
+    from_: str = msgspec.field(name="from")
+    value: str
+
+
+class SharegptRow(msgspec.Struct, gc=False, tag_field="schema", tag=1):
+    """What `to_sharegpt` gives, with the schema before it, for rows that never were a Conversation."""
+
+    id: str
+    conversations: list[SharegptTurn]
+    system: str
+    tools: str
+    group: str
+    time: int | None
+    source: str
+    author: str = ""
+
+
 def to_sharegpt(conversation: Conversation) -> dict[str, Any]:
     """The ShareGPT row of a conversation; `from_sharegpt` gives the same conversation back."""
     row = {
@@ -141,6 +161,11 @@ def from_sharegpt(row: Mapping[str, Any]) -> Conversation:
 def _part(turn: Turn) -> dict[str, Any]:
     part = {"from": _name(turn), "value": _value(turn)}
     return part if turn.weight == 1.0 else {**part, "weight": turn.weight}
+
+
+def sharegpt_name(role: Role) -> str:
+    """ShareGPT's name of a role."""
+    return _NAMES[role]
 
 
 def _name(turn: Turn) -> str:

@@ -13,6 +13,8 @@ from parley.errors import ParleyError
 from parley.files import SCHEMA, publish
 
 _encode = msgspec.json.Encoder(order="sorted").encode
+_encode_lines = msgspec.json.Encoder().encode_lines
+_TOGETHER = 512  # rows
 
 
 def _dumps(value: object) -> str:
@@ -33,6 +35,29 @@ def rows_into(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
 
         yield add
         writer.close()
+
+
+@contextlib.contextmanager
+def rows_onto(path: Path) -> Iterator[Callable[[Any], None]]:
+    """A function that appends one row as it is (with its `schema`, keys in its own order), for millions of rows.
+
+    Written in batches. Not atomic: `path` lies in a folder that `publish` makes. Without a row there is no file.
+    """
+    rows: list[Any] = []
+
+    def flush() -> None:
+        if rows:
+            with path.open("ab") as file:
+                file.write(_encode_lines(rows))
+            rows.clear()
+
+    def add(row: Any) -> None:
+        rows.append(row)
+        if len(rows) == _TOGETHER:
+            flush()
+
+    yield add
+    flush()
 
 
 def rows_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

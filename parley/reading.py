@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from parley.conversation import Conversation, Message
+import msgspec
+
+from parley.conversation import Conversation, Message, SharegptRow
 from parley.errors import ParleyError
 
 PIECE = 1 << 18  # bytes: small enough to stay in the processor's cache, which doubles the speed of decoding
@@ -14,8 +16,7 @@ MAX_LINE = 1 << 27  # bytes
 HEAD = 1 << 16  # bytes that a format may look at to recognise its files
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True, tag_field="schema", tag=1):
     """A record that a format read but could not use: a line of data/rejects/ingest.jsonl. Never text, never a name."""
 
     source: str  # file:line
@@ -32,7 +33,7 @@ class Notice:
     text: str  # the same words for every file, without names
 
 
-Record = Message | Conversation | Rejected | Notice  # what a format's `read` gives
+Record = Message | Conversation | SharegptRow | Rejected | Notice  # what a format's `read` gives
 
 
 def head_of(path: Path) -> bytes:

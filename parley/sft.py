@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field
 from parley.errors import ParleyError, near_misses
 from parley.models import computes_bf16, pick_device
 from parley.params import Section
+from parley.runtime import Runtime
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -48,14 +49,6 @@ class Train(Section):
     quantization: Literal["none", "nf4"]
     lora: Lora
     sft: dict[str, Any]
-
-
-class Runtime(Section):
-    """Section `runtime`, which DVC does not track."""
-
-    save_steps: int = Field(ge=0)
-    logging_steps: int = Field(ge=1)
-    report_to: list[str]
 
 
 # Fields of SFTConfig that parley sets, and the key of params.yaml to use instead ("": none, it follows from the rest).

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import count, islice, pairwise
 from operator import le, lt
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -26,7 +27,7 @@ Key = tuple[str, int, str] | tuple[str, int, int, str]
 KeyOf = Callable[[Message], Key]
 Drop = Callable[[Message, str], None]  # told the copy that is dropped, and the source of the one that stays
 
-_encode_lines = msgspec.json.Encoder(order="sorted").encode_lines
+_encode_lines = msgspec.json.Encoder().encode_lines
 _decode = msgspec.json.Decoder(Message).decode
 
 
@@ -125,10 +126,18 @@ def _merged(runs: list[Run], folder: Path, drop: Drop, key: KeyOf) -> Run:
 
 def _ascending(batch: list[Message], key: KeyOf, drop: Drop) -> list[Message]:
     """The batch sorted, each key once."""
-    keys = [key(message) for message in batch]
-    if all(map(lt, keys, keys[1:])):
+    if _ascends(batch, key):
         return batch
     return list(_unique(sorted(batch, key=key), key, drop))
+
+
+def _ascends(batch: list[Message], key: KeyOf) -> bool:
+    """Whether the batch is sorted, each key once."""
+    if key is by_id and len({(message.channel, len(message.id)) for message in batch}) == 1:
+        keys: list[Any] = [message.id for message in batch]  # nearly always: and a quarter of the time
+    else:
+        keys = [key(message) for message in batch]
+    return all(map(lt, keys, keys[1:]))
 
 
 def _unique(messages: Iterable[Message], key: KeyOf, drop: Drop) -> Iterator[Message]:

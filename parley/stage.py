@@ -102,12 +102,12 @@ def write_counts(path: Path, *, rows_in: int, rows_out: int, dropped: Counter[st
 
 def _write_timing(root: Path, name: str, *, seconds: float) -> None:
     """$DVC_ROOT/metrics/timing/<stage>-<input hash>.json: what must not be in an output, since it differs each run."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
+    own, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     record = {
         "stage": name,
         "seconds": round(seconds, 3),
-        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
-        "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
+        "cpu_seconds": round(own.ru_utime + own.ru_stime + workers.ru_utime + workers.ru_stime, 3),
+        "peak_memory_mb": round(max(own.ru_maxrss, workers.ru_maxrss) / 1024, 1),  # of the largest process
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **_extra_timing,
     }

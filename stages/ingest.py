@@ -1,7 +1,7 @@
 """ingest: raw files of every format → messages and conversations, streamed.
 
 in    ingest.input                                   out   data/interim/{messages,conversations}.jsonl,
-by    params `ingest`                                      data/rejects/ingest.jsonl, metrics/ingest.json
+by    params `ingest`, `runtime`                           data/rejects/ingest.jsonl, metrics/ingest.json
                                                      run   python -m stages.ingest
 
 Messages are grouped by channel and ordered by time; copies of one message from several exports become one.
@@ -10,55 +10,40 @@ The order in which a folder lists its files changes no byte.
 
 import contextlib
 import gc
-import hashlib
 import inspect
+import shutil
 import sys
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 from typing import Any, Literal
 
-import msgspec
-
-from parley.conversation import Conversation, Message, to_sharegpt
+from parley.conversation import Message, SharegptRow, to_sharegpt
 from parley.errors import ParleyError
-from parley.files import publish
-from parley.json_stream import DECODE_ERRORS, shape_of, why_undecoded
-from parley.jsonl import rows_into
+from parley.files import SCHEMA, publish
+from parley.jsonl import rows_onto
+from parley.numbering import checksum, join_rows
 from parley.params import Section, read_section
 from parley.plugins import plugin, plugin_names
-from parley.reading import HEAD, Record, Rejected, head_of, pieces_of
+from parley.reading import Notice, Record, Rejected, head_of
+from parley.runtime import Runtime
+from parley.shapes import described
 from parley.sorting import Run, join, write_runs
 from parley.sources import files_below, opened
 from parley.stage import run, write_counts
+from parley.workers import in_order
 
-Add = Callable[[Mapping[str, Any]], None]
+Add = Callable[[Any], None]
 
 HOW = (
     "Put an export there: of Discord by DiscordChatExporter with `--format Json`, of Telegram or WhatsApp, or rows in "
     "ShareGPT, OpenAI or Alpaca format (docs/formats.md has them all). Or set ingest.input to a folder of data/samples"
 )
 DUPLICATE = "duplicate message"
-# Shapes that people come across, and that hold no conversation to learn: what they are, and some of their keys.
-FOREIGN = {
-    "preference pairs, which need another kind of training": {"chosen", "rejected"},
-    "a voice simulation of tau2-bench, audio without messages": {"ticks"},
-    "tau-bench's few-shot text, which has lost its tool calls": {"messages_display"},
-    "OpenAssistant's trees, in which each branch is a conversation": {"message_tree_id"},
-    "ToolBench's search trees": {"tree", "answer_generation"},
-    "a SWE-agent run": {"trajectory", "history"},
-    "BFCL's questions without answers": {"question", "function"},
-    "BFCL's questions of several turns": {"question", "involved_classes"},
-    "BFCL's answers without questions": {"ground_truth"},
-    "an index of tau2-bench's runs, which are in other files": {"info", "tasks", "timestamp"},
-    "tau2-bench's tasks, which are no runs": {"user_scenario", "evaluation_criteria"},
-    "Simia's tools, which go with runs": {"tools_config_1"},
-    "OpenAssistant's single messages": {"message_id", "parent_id"},
-    "Anthropic's statements to agree with, without {{name}}": {"statement", "answer_matching_behavior"},
-    "texts with marked spans": {"full_text", "spans"},
-}
+ROWS, REJECTS = "conversations.jsonl", "rejects.jsonl"  # of one file
 
 
 class Ingest(Section):
@@ -71,17 +56,37 @@ class Ingest(Section):
     date_order: Literal["auto", "day_first", "month_first"]
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file to read."""
+
+    place: Path  # folder for what comes out of it
+    path: Path
+    name: str
+    format: str
+    params: Ingest
+
+
 @dataclass(slots=True)
 class Tally:
-    """What was seen: files by format, records, why some were dropped, warnings."""
+    """What was seen in a file, or in all: records, why some were dropped, warnings; and what was written."""
 
     seen: int = 0
     conversations: int = 0
-    files: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     notices: Counter[str] = field(default_factory=Counter)
     first: str = ""  # reject, for the case that nothing else is found
-    ids: set[bytes] = field(default_factory=set)  # of conversations, hashed
+    runs: list[Run] = field(default_factory=list)
+    ids: "array[int]" = field(default_factory=lambda: array("I"))  # checksums of the conversations' ids
+
+    def add(self, other: "Tally") -> None:
+        """Adds the counts of another one."""
+        self.seen += other.seen
+        self.conversations += other.conversations
+        self.dropped += other.dropped
+        self.notices += other.notices
+        self.first = self.first or other.first
+        self.runs += other.runs
 
 
 def main(root: Path) -> None:
@@ -94,30 +99,30 @@ def main(root: Path) -> None:
 
 def ingest(root: Path) -> None:
     params = read_section(root, "ingest", Ingest)
-    tally = Tally()
-    with publish(root / "data/interim") as out, rows_into(root / "data/rejects/ingest.jsonl") as reject:
+    workers = read_section(root, "runtime", Runtime).workers
+    with publish(root / "data/interim") as out, publish(root / "data/rejects/ingest.jsonl") as rejects:
         out.mkdir()
         scratch, unpacked = out.parent / "runs", out.parent / "unpacked"  # they go with the folder of `publish`
-
-        def drop_copy(copy: Message, kept: str) -> None:
-            tally.dropped[DUPLICATE] += 1
-            reject({"source": copy.source, "id": copy.id, "code": DUPLICATE, "reason": f"also at {kept}"})
-
-        runs: list[Run] = []
-        with rows_into(out / "conversations.jsonl") as add, named(unpacked):
-            files = [
-                (path, name, format_of(path, name, params.format))
-                for file in files_of(root, params.input, params.files)
-                for path, name in opened(*file, unpacked, params.columns)
+        with named(unpacked):
+            jobs = [
+                Job(scratch / f"{number:06}", path, name, format_of(path, name, params.format), params)
+                for number, (path, name) in enumerate(
+                    inner
+                    for file in files_of(root, params.input, params.files)
+                    for inner in opened(*file, unpacked, params.columns)
+                )
             ]
-            for number, (path, name, module) in enumerate(files):
-                tally.files[module.__name__.rpartition(".")[2]] += 1
-                messages = sorted_out(records(module, path, name, params), add, reject, tally)
-                runs += write_runs(messages, scratch / f"{number:06}", drop=drop_copy)
-        messages_out = join(runs, out / "messages.jsonl", scratch, drop=drop_copy)
+            parts = list(in_order(read_file, jobs, workers=workers))
+        tally = Tally()
+        for part in parts:
+            tally.add(part)
+        gather([job.place / REJECTS for job in jobs], rejects)
+        join_rows([(job.place / ROWS, part.ids) for job, part in zip(jobs, parts, strict=True)], out / ROWS)
+        with rows_onto(rejects) as reject:
+            messages_out = join(tally.runs, out / "messages.jsonl", scratch, drop=partial(drop_copy, reject, tally))
         if not messages_out and not tally.conversations:
             raise ParleyError(
-                f"{params.input}: no message and no conversation in {len(files)} files{tally.first}. {HOW}"
+                f"{params.input}: no message and no conversation in {len(jobs)} files{tally.first}. {HOW}"
             )
     write_counts(
         root / "metrics/ingest.json",
@@ -126,40 +131,54 @@ def ingest(root: Path) -> None:
         dropped=tally.dropped,
         messages=messages_out,
         conversations=tally.conversations,
-        files=dict(sorted(tally.files.items())),
+        files=dict(sorted(Counter(job.format for job in jobs).items())),
         warnings=dict(sorted(tally.notices.items())),
     )
+
+
+def read_file(job: Job) -> Tally:
+    """Reads one file, in whichever process: its runs of messages, rows and rejects lie in `job.place` then."""
+    gc.disable()
+    tally = Tally()
+    job.place.mkdir(parents=True)
+    with rows_onto(job.place / ROWS) as add, rows_onto(job.place / REJECTS) as reject:
+        messages = sorted_out(records(job), add, reject, tally)
+        tally.runs = write_runs(messages, job.place / "runs", drop=partial(drop_copy, reject, tally))
+    return tally
 
 
 def sorted_out(records: Iterable[Record], add: Add, reject: Add, tally: Tally) -> Iterator[Message]:
     """The messages among the records; conversations, rejects and notices go where they belong."""
     for record in records:
-        if isinstance(record, Message):
-            tally.seen += 1
-            yield record
-        elif isinstance(record, Conversation):
-            tally.seen += 1
-            tally.conversations += 1
-            add(to_sharegpt(with_unique_id(record, tally.ids)))
-        elif isinstance(record, Rejected):
-            tally.seen += 1
-            tally.dropped[record.code] += 1
-            tally.first = tally.first or f"; the first reject: {record.source}: {record.code} {record.reason}"
-            reject(asdict(record))
-        else:
+        if isinstance(record, Notice):
             tally.notices[record.text] += 1
             print(f"ingest: {record.source}: {record.text}", file=sys.stderr)
+            continue
+        tally.seen += 1
+        if isinstance(record, Message):
+            yield record
+        elif isinstance(record, Rejected):
+            tally.dropped[record.code] += 1
+            tally.first = tally.first or f"; the first reject: {record.source}: {record.code} {record.reason}"
+            reject(record)
+        else:
+            tally.conversations += 1
+            tally.ids.append(checksum(record.id))
+            add(record if isinstance(record, SharegptRow) else {"schema": SCHEMA, **to_sharegpt(record)})
 
 
-def with_unique_id(conversation: Conversation, taken: set[bytes]) -> Conversation:
-    """The conversation, a number after its id if another one has that id. Takes about 60 bytes of memory a row."""
-    id, number = conversation.id, 1
-    while (digest := hashlib.blake2b(id.encode(), digest_size=8).digest()) in taken:
-        number += 1
-        id = f"{conversation.id}-{number}"
-    taken.add(digest)
-    group = id if conversation.group == conversation.id else conversation.group
-    return conversation if number == 1 else replace(conversation, id=id, group=group)
+def drop_copy(reject: Add, tally: Tally, copy: Message, kept: str) -> None:
+    """Counts and lists a copy of a message that stands at `kept`."""
+    tally.dropped[DUPLICATE] += 1
+    reject(Rejected(copy.source, copy.id, DUPLICATE, f"also at {kept}"))
+
+
+def gather(parts: Iterable[Path], target: Path) -> None:
+    """Writes one file after another to `target`; some are not there."""
+    with target.open("wb") as out:
+        for part in filter(Path.exists, parts):
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, out, 1 << 20)
 
 
 @contextlib.contextmanager
@@ -171,11 +190,12 @@ def named(unpacked: Path) -> Iterator[None]:
         raise ParleyError(str(error).replace(f"{unpacked}/", "")) from None
 
 
-def records(module: ModuleType, path: Path, name: str, params: Ingest) -> Iterator[Record]:
+def records(job: Job) -> Iterator[Record]:
     """What the format reads; it gets those settings that its `read` has a keyword for."""
-    wanted = inspect.signature(module.read).parameters
-    settings = {key: value for key, value in params.model_dump(include={"date_order"}).items() if key in wanted}
-    found: Iterator[Record] = module.read(path, name, **settings)
+    read = plugin("formats", job.format, key="ingest.format").read
+    known = {"date_order": job.params.date_order, "as_rows": True}
+    wanted = inspect.signature(read).parameters
+    found: Iterator[Record] = read(job.path, job.name, **{key: known[key] for key in known if key in wanted})
     return found
 
 
@@ -194,48 +214,23 @@ def files_of(root: Path, chosen: str, pattern: str = "*") -> list[tuple[Path, st
     return found
 
 
-def format_of(path: Path, name: str, chosen: str) -> ModuleType:
-    """The plug-in that reads the file: the chosen one, or under `auto` the only one that recognises it."""
+def format_of(path: Path, name: str, chosen: str) -> str:
+    """The format of the file: the chosen one, or under `auto` the only one that recognises it."""
     head = head_of(path)
     if not head.strip():
         raise ParleyError(f"{path}: empty. Remove it, or export it again")
     if chosen != "auto":
-        return plugin("formats", chosen, key="ingest.format")
+        plugin("formats", chosen, key="ingest.format")
+        return chosen
     names = plugin_names("formats")
-    modules = [plugin("formats", known, key="ingest.format") for known in names]
-    found = [module for module in modules if module.recognises(head, name)]
+    found = [known for known in names if plugin("formats", known, key="ingest.format").recognises(head, name)]
     if len(found) == 1:
         return found[0]
     if found:
-        several = " and ".join(module.__name__.rpartition(".")[2] for module in found)
-        raise ParleyError(f"{path}: could be {several}: set ingest.format to one of them")
+        raise ParleyError(f"{path}: could be {' and '.join(found)}: set ingest.format to one of them")
     raise ParleyError(
         f"{path}: {described(path, head)}. That is none of {', '.join(names)}: convert it, or move it away"
     )
-
-
-def described(path: Path, head: bytes) -> str:
-    """What a file that no format recognises looks like: what breaks it, or its first record's keys, never a value."""
-    if head.lstrip()[:1] in (b"[", b"{") and path.stat().st_size <= HEAD:
-        whole = b"".join(pieces_of(path))
-        if not (is_json(whole) or is_json(whole.split(b"\n")[0])):  # one document, or one a line
-            return " ".join(why_undecoded(whole))
-    shape = shape_of(head)
-    keys = sorted(key for key in shape if "." not in key)
-    start = head.lstrip()[:1]
-    if keys and start in (b"[", b"{"):
-        kind = next((f" ({kind})" for kind, known in FOREIGN.items() if known <= shape), "")
-        return f"its first record has the keys {', '.join(keys[:12])}{kind}"
-    return "a JSON list without records" if start == b"[" else "no JSON object" if start != b"{" else "an empty object"
-
-
-def is_json(document: bytes) -> bool:
-    """Whether the bytes are one whole JSON value."""
-    try:
-        msgspec.json.decode(document)
-    except DECODE_ERRORS:
-        return False
-    return True
 
 
 if __name__ == "__main__":

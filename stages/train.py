@@ -20,7 +20,8 @@ from parley.files import publish, sha256_file, sha256_tree, write_json
 from parley.models import Model, load_base, load_tokenizer, new_rows, pick_device, quiet, read_base, set_threads
 from parley.packing import IGNORED, best_fit
 from parley.params import read_section, read_value
-from parley.sft import Runtime, Train, choose_precision, lora_config, sft_config
+from parley.runtime import Runtime
+from parley.sft import Train, choose_precision, lora_config, sft_config
 from parley.stage import add_timing, run
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ def test_a_newcomer_adds_a_format_by_one_file_and_one_sample(tmp_path: Path) -> 
     assert len(PAGE.splitlines()) <= 60
     for folder in ("parley", "stages", "tests"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "tools"))
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for file in ("pyproject.toml", "params.yaml"):
+        shutil.copy(ROOT / file, tmp_path)
     places = re.findall(
         r"`((?:parley|tests)/\S*guestbook\S*)`[^`]*\n\n?```\w+\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE
     )

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Conversation, Turn
-from parley.json_stream import shape_of
 from parley.reading import Record
 from parley.rows import RowError, read_rows
+from parley.shapes import shape_of
 
 
 class Row(msgspec.Struct, gc=False):

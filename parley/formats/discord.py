@@ -11,15 +11,17 @@ Every field but `id` and `author.id` came or went at some time. A file as it com
      ], "messageCount": 1}
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from parley.conversation import Message
 from parley.errors import ParleyError
-from parley.json_stream import DECODE_ERRORS, Batch, Fault, JsonArray, shape_of, why_undecoded
+from parley.json_stream import Fault, JsonArray
 from parley.reading import Notice, Record, Rejected, pieces_of
+from parley.shapes import shape_of
 from parley.timestamps import milliseconds, snowflake_time
 
 SPEECH = ("Default", "Reply")  # every other type is written by Discord, in English
@@ -68,8 +70,17 @@ class _Message(msgspec.Struct, gc=False):
     interaction: _Thing | None = None
 
 
-_LIST = msgspec.json.Decoder(list[_Message])
-_ONE = msgspec.json.Decoder(_Message)
+_decode = msgspec.json.Decoder(_Message).decode
+_raw = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+@dataclass(slots=True)
+class _Tally:
+    """To tell whether the exporter was allowed to read: of all messages those that cannot tell, and the empty ones."""
+
+    seen: int = 0
+    other: int = 0
+    empty: int = 0
 
 
 def recognises(head: bytes, name: str) -> bool:
@@ -85,21 +96,28 @@ def read(path: Path, name: str) -> Iterator[Record]:
     if not isinstance(channel_id, str):
         raise ParleyError(f"{path}: not a DiscordChatExporter file: no channel with an id before the messages")
     exported = milliseconds(array.header.get("exportedAt")) or 0
-    spoken = empty = 0
-    for part in array:
-        for line, found in _decoded(part):
-            source = f"{name}:{line}"
-            if not isinstance(found, _Message):
-                yield Rejected(source, "", *found)
-                continue
-            message = _message(found, channel_id, source, exported)
-            if isinstance(message, Message) and not message.bot and found.type in SPEECH:
-                spoken += 1
-                empty += message.kind == "empty" and not found.embeds
-            yield message
-    if spoken >= MIN_MESSAGES and empty > MAX_EMPTY * spoken:
+    tally = _Tally()
+
+    def record(element: bytes, line: int, number: int) -> Message | Rejected:
+        source = f"{name}:{line}"
+        try:
+            found = _decode(element)
+        except msgspec.ValidationError as error:
+            _raw(element)  # the decoder stopped before the end, which may be no JSON
+            # msgspec names the place and the types, such as "Expected `str`, got `null` - at `$.author.id`".
+            return Rejected(source, "", "E003" if "missing" in str(error) else "E005", str(error))
+        return _message(found, channel_id, source, exported, tally)
+
+    for part in array.batches(record):
+        if isinstance(part, Fault):
+            yield Rejected(f"{name}:{part.line}", "", part.code, part.reason)
+        else:
+            tally.seen += len(part)
+            yield from part
+    spoken = tally.seen - tally.other
+    if spoken >= MIN_MESSAGES and tally.empty > MAX_EMPTY * spoken:
         raise ParleyError(
-            f"{path}: {empty} of {spoken} messages have no content: the bot that exported them lacked the "
+            f"{path}: {tally.empty} of {spoken} messages have no content: the bot that exported them lacked the "
             "MESSAGE CONTENT intent. Turn it on in Discord's developer portal (Bot, Privileged Gateway Intents) "
             "and export again"
         )
@@ -107,48 +125,39 @@ def read(path: Path, name: str) -> Iterator[Record]:
         yield Notice(name, "the export was interrupted: every whole message was read; export again for the rest")
 
 
-def _decoded(part: Batch | Fault) -> Sequence[tuple[int, _Message | tuple[str, str]]]:
-    """(line, message or code and reason) of each element."""
-    if isinstance(part, Fault):
-        return [(part.line, (part.code, part.reason))]
-    try:
-        return list(zip(part.lines, _LIST.decode(part.data), strict=True))
-    except DECODE_ERRORS:
-        return [(line, _decoded_alone(element)) for line, element in part.elements()]
-
-
-def _decoded_alone(element: bytes) -> _Message | tuple[str, str]:
-    try:
-        return _ONE.decode(element)
-    except msgspec.ValidationError as error:
-        # msgspec names the place and the types, such as "Expected `str`, got `null` - at `$.author.id`".
-        return "E003" if "missing" in str(error) else "E005", str(error)
-    except DECODE_ERRORS:
-        return why_undecoded(element)
-
-
-def _message(found: _Message, channel: str, source: str, exported: int) -> Message | Rejected:
+def _message(found: _Message, channel: str, source: str, exported: int, tally: _Tally) -> Message | Rejected:
     author, text = found.author, found.content or ""
     time = milliseconds(found.timestamp)
     if time is None:
         time = snowflake_time(found.id)
-        if time is None:
-            return Rejected(source, found.id, "E003", "no timestamp with an offset from UTC, and the id holds none")
-    if not author.id:
-        return Rejected(source, found.id, "E003", "no author id")
-    if "\0" in text:
-        return Rejected(source, found.id, "E017", "invalid character U+0000")
+    if time is None or not author.id or "\0" in text:
+        tally.other += 1
+        if "\0" in text:
+            return Rejected(source, found.id, "E017", "invalid character U+0000")
+        lacking = "no author id" if time else "no timestamp with an offset from UTC, and the id holds none"
+        return Rejected(source, found.id, "E003", lacking)
+    bot, reference = author.isBot is True, found.reference
+    # Most messages are of one kind: they need no more calls.
+    if found.type == "Default" and not reference and text and not text.isspace() and found.interaction is None:
+        kind = "message" if found.forwardedMessage is None else "forward"
+    else:
+        kind = _kind(found, text)
+    if bot or found.type not in SPEECH:
+        tally.other += 1
+    elif kind == "empty" and not found.embeds:
+        tally.empty += 1
+    name, nickname = author.name, author.nickname
     return Message(
         channel,
         found.id,
         time,
         author.id,
-        _names(author),
+        (name, nickname) if name and nickname and name != nickname else _names(author),
         text,
         source,
-        found.reference.messageId if found.reference else None,
-        bool(author.isBot),
-        _kind(found, text),
+        reference.messageId if reference else None,
+        bot,
+        kind,
         {user.id: _names(user) for user in found.mentions if user.id} if found.mentions else {},
         exported,
     )
@@ -164,14 +173,14 @@ def _names(user: _User) -> tuple[str, ...]:
 
 def _kind(found: _Message, text: str) -> str:
     """Why a message is no speech; a bot's answer to a command counts as a command."""
+    if found.type in SPEECH and found.interaction is None:
+        if found.forwardedMessage or (found.reference and found.reference.type == "Forward"):
+            return "forward"
+        if text and not text.isspace():
+            return "message"
+        return "attachment" if found.attachments or found.stickers else "empty"
     if found.interaction is not None or found.type in COMMANDS:
         return "command"
-    if found.type not in SPEECH:
-        # Kinds end up in counts, so nothing but the exporter's own words and numbers may pass.
-        known = found.type in SYSTEM or (found.type.isdecimal() and found.type.isascii() and len(found.type) < 4)
-        return f"system:{found.type}" if known else "system:other"
-    if found.forwardedMessage or (found.reference and found.reference.type == "Forward"):
-        return "forward"
-    if text and not text.isspace():
-        return "message"
-    return "attachment" if found.attachments or found.stickers else "empty"
+    # Kinds end up in counts, so nothing but the exporter's own words and numbers may pass.
+    known = found.type in SYSTEM or (found.type.isdecimal() and found.type.isascii() and len(found.type) < 4)
+    return f"system:{found.type}" if known else "system:other"

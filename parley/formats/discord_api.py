@@ -15,9 +15,10 @@ from pathlib import Path
 import msgspec
 
 from parley.conversation import Message
-from parley.json_stream import Fault, JsonArray, shape_of
+from parley.json_stream import JsonArray
 from parley.reading import Notice, Record, head_of, pieces_of
-from parley.rows import RowError, converted, elements_of, read_rows
+from parley.rows import RowError, read_rows, records_of
+from parley.shapes import shape_of
 from parley.timestamps import milliseconds, snowflake_time
 
 SPEECH, COMMANDS = (0, 19), (20, 23)  # message types: said and replied; answers to a command
@@ -79,7 +80,7 @@ def read(path: Path, name: str) -> Iterator[Record]:
     elif "messages" in shape:
         closing = b"}]" if head.lstrip().startswith(b"[") else b"}"
         array = JsonArray(pieces_of(path), key="messages", where=str(path), closing=closing)
-        yield from converted(_elements(array), name, Row, _message)
+        yield from records_of(array, name, Row, _message)
         if array.interrupted:
             yield Notice(name, "the archive was interrupted: every whole message was read")
     else:
@@ -88,12 +89,6 @@ def read(path: Path, name: str) -> Iterator[Record]:
 
 def _is_channel(shape: frozenset[str]) -> bool:
     return {"id", "guild_id", "type", "name"} <= shape and not {"content", "messages"} & shape
-
-
-def _elements(array: JsonArray) -> Iterator[tuple[int, bytes | Fault]]:
-    yield from elements_of(array)
-    while array.reopen():
-        yield from elements_of(array)
 
 
 def _message(row: Row, id: str, source: str) -> Message:

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Message
-from parley.json_stream import shape_of
 from parley.reading import Notice, Record
 from parley.rows import RowError, read_rows
+from parley.shapes import shape_of
 from parley.timestamps import snowflake_time
 
 UNKNOWN = "owner"

@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Conversation, Turn
-from parley.json_stream import JsonArray, shape_of
+from parley.json_stream import JsonArray
 from parley.reading import Notice, Record, head_of, pieces_of
-from parley.rows import RowError, converted, elements_of, read_rows
+from parley.rows import RowError, read_rows, records_of
+from parley.shapes import shape_of
 
 LABELS = {"speak": "yes", "wait": "no"}
 _AGENT = re.compile(r"^agent:\s*", re.IGNORECASE)
@@ -50,7 +51,7 @@ def read(path: Path, name: str) -> Iterator[Record]:
         yield from read_rows(path, name, Row, _conversation)
         return
     array = JsonArray(pieces_of(path), key="samples", where=str(path))
-    yield from converted(elements_of(array), name, Row, _conversation)
+    yield from records_of(array, name, Row, _conversation)
     if array.interrupted:
         yield Notice(name, "the list of samples does not end: every whole one was read")
 

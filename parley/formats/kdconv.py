@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Conversation, Turn
-from parley.json_stream import shape_of
 from parley.reading import Record
 from parley.rows import read_rows
+from parley.shapes import shape_of
 
 
 class Said(msgspec.Struct, gc=False):

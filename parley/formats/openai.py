@@ -12,9 +12,10 @@ of text parts, and `arguments` is JSON in a string:
 from collections.abc import Iterator
 from pathlib import Path
 
-from parley.json_stream import shape_of
-from parley.reading import Record
+from parley.plain import ready
+from parley.reading import Record, head_of
 from parley.rows import read_rows
+from parley.shapes import shape_of
 from parley.turns import Row, conversation_of
 
 
@@ -23,6 +24,7 @@ def recognises(head: bytes, name: str) -> bool:
     return "messages[].role" in shape_of(head)
 
 
-def read(path: Path, name: str) -> Iterator[Record]:
-    """Every row."""
-    return read_rows(path, name, Row, conversation_of)
+def read(path: Path, name: str, *, as_rows: bool = False) -> Iterator[Record]:
+    """Every row. as_rows: the plain ones as they are written."""
+    faster = ready(shape_of(head_of(path))) if as_rows else None
+    return read_rows(path, name, Row, conversation_of, faster=faster)

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Conversation
-from parley.json_stream import shape_of
 from parley.reading import Record
 from parley.rows import RowError, read_rows
+from parley.shapes import shape_of
 from parley.turns import Part, conversation_of
 from parley.turns import Row as Turns
 

@@ -16,9 +16,9 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from parley.conversation import Conversation, Message, Turn
-from parley.json_stream import shape_of
 from parley.reading import Record
 from parley.rows import RowError, read_rows
+from parley.shapes import shape_of
 from parley.timestamps import milliseconds
 
 YEAR_5138 = 1e11  # as seconds; as milliseconds it is the year 1973

@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Message
-from parley.json_stream import Fault, JsonArray, shape_of
+from parley.json_stream import JsonArray
 from parley.reading import Notice, Record, head_of, pieces_of
-from parley.rows import RowError, converted, elements_of
+from parley.rows import RowError, records_of
+from parley.shapes import shape_of
 from parley.timestamps import milliseconds
 
 ALONE = ("personal_chat", "bot_chat", "saved_messages")  # types of chats with one other, whose id is a user's
@@ -65,15 +66,9 @@ def read(path: Path, name: str) -> Iterator[Record]:
     shape = shape_of(head_of(path))
     closing = b"}]}}" if "chats.list" in shape else b"}"
     array = JsonArray(pieces_of(path), key="messages", where=str(path), closing=closing)
-    yield from converted(_elements(array), name, Row, lambda row, id, source: _message(row, source, array.header))
+    yield from records_of(array, name, Row, lambda row, id, source: _message(row, source, array.header))
     if array.interrupted:
         yield Notice(name, "the export was interrupted: every whole message was read; export again for the rest")
-
-
-def _elements(array: JsonArray) -> Iterator[tuple[int, bytes | Fault]]:
-    yield from elements_of(array)
-    while len(array.closing) > 1 and array.reopen():
-        yield from elements_of(array)
 
 
 def _message(row: Row, source: str, chat: dict[str, Any]) -> Message:

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Conversation
-from parley.json_stream import shape_of
 from parley.reading import Record
 from parley.rows import RowError, read_rows
+from parley.shapes import shape_of
 from parley.turns import Part, Row, conversation_of
 
 # (what opens a turn and names its role, what ends it)

@@ -23,9 +23,10 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Conversation
-from parley.json_stream import JsonArray, shape_of
+from parley.json_stream import JsonArray
 from parley.reading import Notice, Record, head_of, pieces_of
-from parley.rows import RowError, converted, elements_of, read_rows
+from parley.rows import RowError, read_rows, records_of
+from parley.shapes import shape_of
 from parley.turns import Call, Part, conversation_of
 from parley.turns import Row as Turns
 
@@ -67,7 +68,7 @@ def read(path: Path, name: str) -> Iterator[Record]:
     world = info.get("environment_info") if isinstance(info, dict) else None
     world = world if isinstance(world, dict) else {}
     convert = partial(_conversation, policy=str(world.get("policy") or ""), tools=world.get("tool_defs"))
-    yield from converted(elements_of(array), name, Row, convert)
+    yield from records_of(array, name, Row, convert)
     if array.interrupted:
         yield Notice(name, "the log was interrupted: every whole run was read")
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parley.errors import ParleyError
-from parley.json_stream import Batch, Fault, JsonArray, shape_of
+from parley.json_stream import Fault, JsonArray
+from parley.shapes import shape_of
 
 
 def pieces(text: bytes, size: int) -> Iterator[bytes]:
@@ -22,10 +23,16 @@ def streamed(text: bytes, size: int, key: str | None = None) -> tuple[list[Any],
     array = JsonArray(pieces(text, size), key=key, where="x.json")
     elements: list[Any] = []
     lines: list[int] = []
-    for part in array:
-        elements += msgspec.json.decode(part.data) if isinstance(part, Batch) else [part]
-        lines += part.lines if isinstance(part, Batch) else [part.line]
+    for part in array.batches(decode):
+        found = [(part, part.line, part.number)] if isinstance(part, Fault) else part
+        elements += [element for element, _, _ in found]
+        lines += [line for _, line, _ in found]
+        assert found[-1][2] == len(elements)
     return elements, lines, array
+
+
+def decode(element: bytes, line: int, number: int) -> tuple[Any, int, int]:
+    return msgspec.json.decode(element), line, number
 
 
 # Text that looks like the borders the reader guesses, in keys and values.
@@ -41,9 +48,10 @@ values = st.recursive(
 )
 messages = st.lists(st.fixed_dictionaries({"id": text, "type": text, "more": values}) | values, max_size=8)
 indents = st.sampled_from([None, 0, 2, "\t"])
+sizes = st.integers(1, 60) | st.just(10_000)  # of the pieces: through an element, or of many
 
 
-@given(messages, indents, st.integers(1, 60), st.booleans())
+@given(messages, indents, sizes, st.booleans())
 @settings(max_examples=200, deadline=None)
 def test_a_list_streams_to_what_json_loads_gives(elements: list[Any], indent: Any, size: int, ascii_: bool) -> None:
     document = json.dumps(elements, indent=indent, ensure_ascii=ascii_).encode()
@@ -52,7 +60,7 @@ def test_a_list_streams_to_what_json_loads_gives(elements: list[Any], indent: An
     assert not array.interrupted
 
 
-@given(st.dictionaries(text, values, max_size=4), messages, indents, st.integers(1, 60))
+@given(st.dictionaries(text, values, max_size=4), messages, indents, sizes)
 @settings(max_examples=200, deadline=None)
 def test_a_list_under_a_key_streams_to_what_json_loads_gives(
     header: dict[str, Any], elements: list[Any], indent: Any, size: int
@@ -63,7 +71,7 @@ def test_a_list_under_a_key_streams_to_what_json_loads_gives(
     assert {**array.header, "messages": found, "messageCount": 1} == json.loads(document)
 
 
-@given(messages, st.integers(1, 60))
+@given(messages, sizes)
 @settings(max_examples=200, deadline=None)
 def test_lines_are_those_of_the_file(elements: list[Any], size: int) -> None:
     inner = [json.dumps(element, indent=1) for element in elements]
@@ -76,7 +84,7 @@ def test_lines_are_those_of_the_file(elements: list[Any], size: int) -> None:
     assert lines == expected
 
 
-@given(messages.filter(len), st.integers(1, 60), st.data())
+@given(messages.filter(len), sizes, st.data())
 @settings(max_examples=150, deadline=None)
 def test_a_cut_document_gives_every_whole_element(elements: list[Any], size: int, data: st.DataObject) -> None:
     elements = [{"id": element} for element in elements]
@@ -174,7 +182,8 @@ def walked(text: bytes, size: int, *, closing: bytes) -> tuple[list[tuple[str, A
     array = JsonArray(pieces(text, size), key="messages", where="x", closing=closing)
     lists = []
     while True:
-        messages = [one for part in array if isinstance(part, Batch) for one in json.loads(part.data)]
+        batches = [part for part in array.batches(decode) if not isinstance(part, Fault)]
+        messages = [message for batch in batches for message, _, _ in batch]
         lists.append((array.header["name"], messages))
         if not array.reopen():
             return lists, array.interrupted
@@ -187,6 +196,6 @@ def test_a_file_of_many_lists_is_not_held_in_memory() -> None:
     lists = largest = 0
     while lists == 0 or array.reopen():
         lists += 1
-        for _ in array:
+        for _ in array.batches(decode):
             largest = max(largest, len(array._buffer))
     assert (lists, largest < 4 << 18) == (4001, True)

@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 
 from parley.errors import ParleyError
+from parley.params import read_yaml
 from stages import ingest
 
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 ROW = {"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "ho"}]}
 
 
-def workspace(root: Path, *, source: str = "data/raw", **changes: Any) -> Path:
+def workspace(root: Path, *, source: str = "data/raw", workers: int = 2, **changes: Any) -> Path:
     params = {"input": source, "files": "*", "format": "auto", "columns": {}, "date_order": "auto", **changes}
-    (root / "params.yaml").write_text(json.dumps({"ingest": params}))  # JSON is YAML
+    runtime = read_yaml(PARAMS)["runtime"] | {"workers": workers}
+    (root / "params.yaml").write_text(json.dumps({"ingest": params, "runtime": runtime}))  # JSON is YAML
     (root / "data/raw").mkdir(parents=True, exist_ok=True)
     return root
 
@@ -201,3 +204,30 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(root / "data/raw/x.json")
     with pytest.raises(ParleyError, match="not a plain file"):
         ingest.main(root)
+
+
+def test_the_number_of_processes_changes_no_byte(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    found = set()
+    for workers in (1, 2, 5):
+        (tmp_path / str(workers)).mkdir()
+        root = workspace(tmp_path / str(workers), workers=workers)
+        put(root, "a.json", export(range(1, 2000)))
+        put(root, "b.json", export(range(1500, 2500), exported="2025-02-01T00:00:00Z"))
+        put(root, "c.json", json.dumps(export(range(1, 4), channel="10"), indent=1).encode()[:-50])
+        for name in ("d/rows.json", "e/rows.json"):
+            put(root, name, [{"id": "x", **ROW}, ROW, {"conversations": 5}])
+        run(root)
+        files = [root / "metrics/ingest.json", *sorted((root / "data").glob("[ir]*/*.jsonl"))]
+        found.add((*(path.read_bytes() for path in files), capfd.readouterr().err))
+    assert len(found) == 1
+
+
+def test_an_error_in_one_process_is_that_of_the_first_file_and_leaves_nothing(tmp_path: Path) -> None:
+    root = workspace(tmp_path)
+    for name in ("a.json", "b.json", "c.json"):
+        put(root, name, json.dumps(ROW).encode() + b"\n\xff" if name == "a.json" else ROW)
+    put(root, "b.json", b'[{"conversations": []}] []')
+    put(root, "d.json", b'[{"conversations": []}] []')
+    with pytest.raises(ParleyError, match=r"b\.json:1: something stands after"):
+        ingest.main(root)
+    assert [path for path in root.rglob("*") if path.is_file() and "raw" not in path.parts] == [root / "params.yaml"]

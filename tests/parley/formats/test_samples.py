@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 
+from parley.params import read_yaml
 from parley.plugins import plugin_names
 from stages import ingest
 
 SAMPLES = Path(__file__).parents[2] / "assets/formats"
+PARAMS = Path(__file__).parents[3] / "params.yaml"
 
 
 def ingested(root: Path, source: Path, **changes: Any) -> list[str]:
     """Every message, conversation and reject as ingest writes it."""
     params = {"input": str(source), "files": "*", "format": "auto", "columns": {}, "date_order": "auto", **changes}
-    (root / "params.yaml").write_text(json.dumps({"ingest": params}))
+    (root / "params.yaml").write_text(json.dumps({"ingest": params, "runtime": read_yaml(PARAMS)["runtime"]}))
     ingest.main(root)
     files = ("data/interim/messages.jsonl", "data/interim/conversations.jsonl", "data/rejects/ingest.jsonl")
     return [line for file in files for line in (root / file).read_text(encoding="utf-8").splitlines()]

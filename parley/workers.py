@@ -1,0 +1,52 @@
+"""Work spread over processes: results in the order of the jobs, and nobody left behind."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from parley.errors import ParleyError
+
+J = TypeVar("J")
+T = TypeVar("T")
+
+
+def in_order(work: Callable[[J], T], jobs: Sequence[J], *, workers: int) -> Iterator[T]:
+    """work(job) of every job, by at most `workers` processes; by this one where a second has nothing to do.
+
+    An error in one job, Ctrl-C or SIGTERM ends all of them, and is raised once they are gone.
+    """
+    if min(workers, len(jobs)) < 2:
+        yield from map(work, jobs)
+        return
+    context = multiprocessing.get_context("fork")  # no second start of Python, no second import
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_begin) as pool:
+        try:
+            yield from pool.map(work, jobs)
+        except BaseException as error:
+            for child in multiprocessing.active_children():
+                child.terminate()
+            pool.shutdown(cancel_futures=True)
+            if isinstance(error, BrokenProcessPool):
+                raise ParleyError(
+                    "a worker process was ended from outside, most often for lack of memory: lower runtime.workers"
+                ) from None
+            raise
+
+
+def _begin() -> None:
+    """In a worker: Ctrl-C is for the parent, which ends the workers; a parent that was killed can't."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
