@@ -29,6 +29,11 @@ def fingerprint(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(dump_json(dict(parts)).encode()).hexdigest()
 
 
+def folder_of(home: Path, parts: Mapping[str, Any]) -> Path:
+    """Where the checkpoints of the run lie that `parts` name."""
+    return home / ".checkpoints" / fingerprint(parts)[:32]
+
+
 @contextlib.contextmanager
 def checkpoints(home: Path, parts: Mapping[str, Any]) -> Iterator[Path]:
     """The folder of the run that `parts` name, below home/.checkpoints, locked while the block runs.
@@ -37,7 +42,7 @@ def checkpoints(home: Path, parts: Mapping[str, Any]) -> Iterator[Path]:
     holds no checkpoint when the block ends is removed.
     Raises ParleyError if a live process holds the folder.
     """
-    folder = home / ".checkpoints" / fingerprint(parts)[:32]
+    folder = folder_of(home, parts)
     if not folder.exists():
         _tell_of_others(folder.parent, parts)
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from parley.errors import ParleyError, near_misses
 from parley.models import computes_bf16, pick_device
@@ -48,7 +48,26 @@ class Train(Section):
     precision: Literal["auto", "bf16", "fp16", "fp32"]
     quantization: Literal["none", "nf4"]
     lora: Lora
+    keep_epochs: bool
+    best_by: Literal["last", "val_loss"]
+    patience: int = Field(ge=0, le=20)
+    start_from: str = Field(min_length=1)
+    deterministic: bool
+    strategy: str = Field(min_length=1)
+    processes: int = Field(ge=1, le=1024)
     sft: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Train":
+        """So that preflight finds what else would only stop here, after the stages before."""
+        check_fields(self)
+        if self.patience and self.best_by == "last":
+            raise ParleyError("params.yaml: train.patience stops by the validation loss: set train.best_by: val_loss")
+        if Path(self.start_from).parts[:2] == ("models", "trained"):
+            raise ParleyError(
+                f"params.yaml: train.start_from: {self.start_from} is cleared before training: copy it elsewhere first"
+            )
+        return self
 
 
 # Fields of SFTConfig that parley sets, and the key of params.yaml to use instead ("": none, it follows from the rest).
@@ -67,6 +86,13 @@ _OWN = {
     "fp16_full_eval": "train.precision",
     "seed": "seed",
     "data_seed": "seed",
+    "full_determinism": "train.deterministic",
+    "metric_for_best_model": "train.best_by",
+    "greater_is_better": "train.best_by",
+    "load_best_model_at_end": "train.best_by",
+    "deepspeed": "train.strategy",
+    "fsdp": "train.strategy",
+    "fsdp_config": "train.strategy",
     "max_length": "encode.max_length",
     "assistant_only_loss": "",
     "completion_only_loss": "",
@@ -87,9 +113,9 @@ _OWN = {
             *("packing_strategy", "padding_free", "pad_to_multiple_of", "eval_packing", "per_device_eval_batch_size"),
             *("eval_strategy", "eval_steps", "eval_delay", "eval_on_start", "do_train", "do_eval", "do_predict"),
             *("save_only_model", "save_total_limit", "save_on_each_node", "enable_jit_checkpoint", "ignore_data_skip"),
-            *("resume_from_checkpoint", "restore_callback_states_from_checkpoint", "load_best_model_at_end"),
+            *("resume_from_checkpoint", "restore_callback_states_from_checkpoint"),
             *("push_to_hub", "hub_token", "hub_private_repo", "hub_model_id", "hub_strategy", "hub_always_push"),
-            *("hub_revision", "auto_find_batch_size", "label_names", "local_rank"),
+            *("hub_revision", "auto_find_batch_size", "label_names", "local_rank", "average_tokens_across_devices"),
         ],
         "",
     ),
@@ -112,18 +138,43 @@ def choose_precision(params: Train) -> str:
     return "bf16" if computes_bf16() else "fp32"
 
 
-def sft_config(params: Train, runtime: Runtime, *, precision: str, seed: int, folder: Path) -> "SFTConfig":
-    """TRL's settings: parley's, then the user's from train.sft, whose names are checked."""
-    from trl import SFTConfig
+def check_fields(params: Train) -> None:
+    """Raises ParleyError for a name under train.sft or train.lora that is no field, or is parley's to set."""
+    if params.sft:
+        from trl import SFTConfig
 
-    known = {field.name for field in dataclasses.fields(SFTConfig)}
-    for name in params.sft:
+        _check_sft(params.sft, {field.name for field in dataclasses.fields(SFTConfig)})
+    if params.lora.model_extra:
+        from peft import LoraConfig
+
+        _check_lora(params.lora.model_extra, {field.name for field in dataclasses.fields(LoraConfig)})
+
+
+def _check_sft(given: Mapping[str, Any], known: set[str]) -> None:
+    for name in given:
         if name in _OWN:
             instead = f"set {_OWN[name]} instead" if _OWN[name] else "it follows from the other settings"
             raise ParleyError(f"params.yaml: train.sft.{name}: parley sets this: {instead}")
         if name not in known:
             misses = near_misses(name, known - _OWN.keys())
             raise ParleyError(f"params.yaml: train.sft.{name}: not a field of trl.SFTConfig{misses}")
+
+
+def _check_lora(given: Mapping[str, Any], known: set[str]) -> None:
+    own = {"lora_alpha": "alpha", "lora_dropout": "dropout", "task_type": "", "peft_type": "", "inference_mode": ""}
+    own |= {"base_model_name_or_path": "", "revision": ""}
+    for name in given:
+        if name in own or name not in known:
+            hint = f"; use {own[name]}" if own.get(name) else near_misses(name, known - own.keys())
+            raise ParleyError(f"params.yaml: train.lora.{name}: not a field you can set{hint}")
+
+
+def sft_config(
+    params: Train, runtime: Runtime, *, precision: str, seed: int, folder: Path, further: Mapping[str, Any]
+) -> "SFTConfig":
+    """TRL's settings: parley's and `further`, then the user's from train.sft."""
+    from trl import SFTConfig
+
     if "tensorboard" in runtime.report_to:
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder.parents[1] / "metrics/timing/tensorboard"))
     own: dict[str, Any] = {
@@ -139,6 +190,7 @@ def sft_config(params: Train, runtime: Runtime, *, precision: str, seed: int, fo
         "fp16": precision == "fp16",
         "seed": seed,
         "data_seed": seed,
+        "full_determinism": params.deterministic and pick_device().type == "cuda",
         "use_cpu": pick_device().type == "cpu",
         "dataset_kwargs": {"skip_prepare_dataset": True},
         "max_length": None,
@@ -150,9 +202,12 @@ def sft_config(params: Train, runtime: Runtime, *, precision: str, seed: int, fo
         "report_to": runtime.report_to or "none",
         "disable_tqdm": True,
         "gradient_checkpointing": False,
+        **further,
     }
     try:
-        return SFTConfig(**{**own, **params.sft})
+        config = SFTConfig(**{**own, **params.sft})
+        config._n_gpu = min(config.n_gpu, 1)  # else Trainer spreads one process over all GPUs, by DataParallel
+        return config
     except (TypeError, ValueError) as error:
         raise ParleyError(f"params.yaml: train: {error}") from None
 
@@ -161,14 +216,6 @@ def lora_config(params: Lora, tokens: Mapping[str, list[int]] | None = None) -> 
     """peft's settings; names of further fields are checked. tokens: rows to train, by the layer that has them."""
     from peft import LoraConfig
 
-    further = dict(params.model_extra or {})
-    known = {field.name for field in dataclasses.fields(LoraConfig)}
-    own = {"lora_alpha": "alpha", "lora_dropout": "dropout", "task_type": "", "peft_type": "", "inference_mode": ""}
-    own |= {"base_model_name_or_path": "", "revision": ""}
-    for name in further:
-        if name in own or name not in known:
-            hint = f"; use {own[name]}" if own.get(name) else near_misses(name, known - own.keys())
-            raise ParleyError(f"params.yaml: train.lora.{name}: not a field you can set{hint}")
     try:
         return LoraConfig(
             r=params.r,
@@ -176,7 +223,7 @@ def lora_config(params: Lora, tokens: Mapping[str, list[int]] | None = None) -> 
             lora_dropout=params.dropout,
             target_modules=params.target_modules,
             task_type="CAUSAL_LM",
-            **{"trainable_token_indices": tokens, **further},
+            **{"trainable_token_indices": tokens, **(params.model_extra or {})},
         )
     except (TypeError, ValueError) as error:
         raise ParleyError(f"params.yaml: train.lora: {error}") from None

@@ -2,7 +2,7 @@
 
 What is added: the plain language-model head on trained positions (TRL's fused one recomputes its logits in
 tiles, which costs a fifth of a step at small vocabularies), a journal of every step that survives a restart
-and knows no logging cadence, the evaluation at each epoch's end, sealed checkpoints, and the stop at the
+and knows no logging cadence, what happens at each epoch's end, sealed checkpoints, and the stop at the
 first number that is not finite. torch, transformers and trl are imported with this module.
 """
 
@@ -11,23 +11,22 @@ import math
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from datasets import Dataset
 from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import SFTTrainer
 
 from parley.checkpoints import seal
 from parley.errors import ParleyError
 from parley.examples import Example
-from parley.files import read_json, write_json
+from parley.files import link_tree, read_json, write_json
 from parley.packing import IGNORED, flatten
 
 _PLAIN_HEAD_LOGITS = 2**28  # trained tokens x vocabulary in one pass; above, the fused head saves gigabytes
@@ -60,17 +59,35 @@ class Journal:
     evaluations: list[dict[str, Any]] = field(default_factory=list)  # epoch, step, loss, tokens, examples
 
 
-class PackedTrainer(SFTTrainer):
-    """An SFTTrainer over `Rows`; `journal` is filled as it goes."""
+def _held(weight: torch.Tensor) -> torch.Tensor:
+    """The part of a weight that this process holds: DeepSpeed and FSDP2 cut weights up, each in its way."""
+    return getattr(weight, "ds_tensor", getattr(weight, "_local_tensor", weight))
 
-    def __init__(self, *, train_rows: Rows, val_rows: Rows, save_steps: int, **options: Any) -> None:
-        self.train_rows, self.val_rows, self.save_steps = train_rows, val_rows, save_steps
+
+@dataclass(frozen=True, slots=True)
+class Epochs:
+    """What becomes of an epoch's weights, and when the epochs end."""
+
+    keep: bool  # every epoch's weights, not only the best one's
+    best_by: str  # "last" or "val_loss"
+    patience: int  # epochs without a better one, after which training ends; 0: all epochs
+
+
+class PackedTrainer(SFTTrainer):
+    """An SFTTrainer over `Rows`; `journal` is filled as it goes, `kept` holds the weights of epochs 1, 2 …"""
+
+    def __init__(self, *, train_rows: Rows, val_rows: Rows, save_steps: int, epochs: Epochs, **options: Any) -> None:
+        self.train_rows, self.val_rows, self.save_steps, self.epochs = train_rows, val_rows, save_steps, epochs
+        self.kept = Path(options["args"].output_dir) / "epochs"
         self.journal = Journal()
-        self.stopped_by: int | None = None  # the signal after which training stopped early
+        self.finished = False
+        self.stopped_by = 0  # the signal after which all processes stop early
+        self._signal = 0  # the signal that came to this one
         self._losses: list[torch.Tensor] = []  # of the step under way, as are the next three
         self._examples: list[int] = []
         self._tokens = 0
         self._trained_tokens = 0
+        self._before: list[int] = []  # examples of the step before
         rows = Dataset.from_dict({"row": list(range(len(train_rows.rows)))})
         collate: Callable = lambda batch: train_rows.batch([item["row"] for item in batch])  # noqa: E731
         super().__init__(train_dataset=rows, data_collator=collate, **options)
@@ -103,7 +120,9 @@ class PackedTrainer(SFTTrainer):
             loss = cross_entropy(logits.float(), targets[at], reduction="sum")
         else:
             loss = weighted_nats(logits.float(), targets[at], weights).sum()
-        return loss / (len(at) if num_items_in_batch is None else num_items_in_batch)
+        if num_items_in_batch is None:
+            return loss / len(at)
+        return loss / num_items_in_batch * self.args.world_size  # since the processes' gradients are averaged
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         self._examples += inputs["examples"]
@@ -116,74 +135,142 @@ class PackedTrainer(SFTTrainer):
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
         """The last call before each optimizer step: writes the step down, or stops it."""
         norm = super()._get_grad_norm(model, grad_norm)
-        loss, size = float(sum(self._losses)), float(norm)
+        mine = [float(sum(self._losses)), self._tokens, self._trained_tokens, self._signal]
+        losses, tokens, trained, signals = zip(*self._of_all(mine), strict=True)
+        loss, size = sum(losses) / len(losses), float(norm)
         scaled = self.args.fp16  # loss scaling finds its scale through overflows, and skips those steps
         step = self.state.global_step + 1
         if not math.isfinite(loss) or not (math.isfinite(size) or scaled):
-            names = ", ".join(self.train_rows.examples[index].id for index in self._examples[:20])
-            more = f" and {len(self._examples) - 20} more" if len(self._examples) > 20 else ""
-            raise ParleyError(
-                f"step {step}: loss {loss}, gradient norm {size}: not finite, nothing is published. "
-                f"Examples of this step: {names}{more}. Lower train.lr, or look at these rows"
-            )
+            self.check_weights()  # broken by the step before, it is that one's fault
+            raise self._not_finite(f"step {step}: loss {loss}, gradient norm {size}", self._examples)
         self.journal.steps.append(
             {
                 "step": step,
                 "loss": loss,
                 "lr": self._get_learning_rate(),
                 "grad_norm": size if math.isfinite(size) else None,
-                "tokens": self._tokens,
-                "trained_tokens": self._trained_tokens,
+                "tokens": int(sum(tokens)),
+                "trained_tokens": int(sum(trained)),
             }
         )
+        self.stopped_by = int(max(signals))
+        self._before = self._examples
         self._losses, self._examples, self._tokens, self._trained_tokens = [], [], 0, 0
         return norm
 
+    def _of_all(self, figures: Sequence[float]) -> list[list[float]]:
+        """The same figures of every process, in order."""
+        if self.args.world_size == 1:
+            return [list(figures)]
+        mine = torch.tensor([figures], dtype=torch.float64, device=self.args.device)
+        return self.accelerator.gather(mine).tolist()
+
+    def check_weights(self) -> None:
+        """Raises ParleyError if the last step left a weight that is not finite."""
+        own = [(name, _held(part)) for name, part in self.model.named_parameters() if part.requires_grad]
+        bad = [name for name, part in own if not torch.isfinite(part).all()]
+        if any(count for (count,) in self._of_all([len(bad)])):
+            found = f"step {self.state.global_step}: {len(bad)} weights ({', '.join(bad[:1])}) after it"
+            raise self._not_finite(found, self._before)
+
+    def _not_finite(self, found: str, examples: Sequence[int]) -> ParleyError:
+        ids = [self.train_rows.examples[index].id for index in examples]
+        if self.args.world_size > 1:
+            ids = gather_object(ids)
+        more = f" and {len(ids) - 20} more" if len(ids) > 20 else ""
+        return ParleyError(
+            f"{found}: not finite, nothing is published. "
+            f"Examples of this step: {', '.join(ids[:20])}{more}. Lower train.lr, or look at these rows"
+        )
+
+    def end_epoch(self, *, last: bool) -> None:
+        """What happens once an epoch: validation loss, the weights that are kept, whether it was the last.
+
+        Whatever else is measured once an epoch belongs here, its figures into `journal.evaluations[-1]`: then a
+        resumed run has them too, and `best_epoch` may go by them.
+        """
+        self.evaluate_epoch()
+        epoch, best = len(self.journal.evaluations) - 1, self.best_epoch()
+        self.finished = last or 0 < self.epochs.patience <= epoch - best
+        if not (self.finished or self.epochs.keep or self.epochs.best_by != "last"):
+            return
+        self.check_weights()
+        if self.epochs.keep or epoch == best:
+            self.save_model(str(self.kept / str(epoch)), _internal_call=True)
+        if not self.epochs.keep and self.args.should_save:
+            for folder in self.kept.iterdir():
+                if folder.name != str(best):
+                    shutil.rmtree(folder)
+
+    def best_epoch(self) -> int:
+        """The epoch to publish, from 1: the last, or that of the lowest validation loss, of equals the first."""
+        losses = [row["loss"] for row in self.journal.evaluations[1:]]
+        return len(losses) if self.epochs.best_by == "last" else 1 + losses.index(min(losses))
+
     def evaluate_epoch(self) -> None:
         """Writes down the mean nats/token over the validation split. Draws no random number."""
-        model, rows = self.model_wrapped, self.val_rows
-        size = self.args.per_device_train_batch_size
-        total, tokens = 0.0, 0
+        model, rows, args = self.model_wrapped, self.val_rows, self.args
+        size, total, tokens = args.per_device_train_batch_size, 0.0, 0
+        starts = list(range(0, len(rows.rows), size))
+        rounds = math.ceil(len(starts) / args.world_size)  # each process makes as many calls: weights may be in pieces
         model.eval()
         with torch.no_grad(), self.compute_loss_context_manager():
-            for start in range(0, len(rows.rows), size):
+            for turn in range(args.process_index, rounds * args.world_size, args.world_size):
+                start = starts[turn % len(starts)]
                 inputs = self._prepare_inputs(rows.batch(range(start, min(start + size, len(rows.rows)))))
-                total += float(self.compute_loss(model, inputs, num_items_in_batch=1))
-                tokens += int((inputs["labels"] != IGNORED).sum())
+                loss = float(self.compute_loss(model, inputs, num_items_in_batch=1)) / args.world_size
+                if turn < len(starts):
+                    total += loss
+                    tokens += int((inputs["labels"] != IGNORED).sum())
         model.train()
         self._metrics["eval"].clear()
+        total, tokens = (sum(part) for part in zip(*self._of_all([total, tokens]), strict=True))
         self.journal.evaluations.append(
             {
                 "epoch": round(self.state.epoch or 0.0, 6),
                 "step": self.state.global_step,
                 "loss": total / tokens if tokens else None,
-                "tokens": tokens,
+                "tokens": int(tokens),
                 "examples": len(rows.examples),
             }
         )
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        """The weights of a checkpoint: no tokenizer, no pickled arguments, and no question to the Hub."""
-        adapter = {} if not hasattr(self.model, "peft_config") else {"save_embedding_layers": False}
-        self.model.save_pretrained(output_dir or self.args.output_dir, state_dict=state_dict, **adapter)
+        """The weights alone: no tokenizer, no pickled arguments, no card, and no question to the Hub."""
+        folder = Path(output_dir or self.args.output_dir)
+        # "auto" would ask the Hub for the base's vocabulary.
+        adapter = {"save_embedding_layers": False} if hasattr(self.model, "peft_config") else {}
+        self.model.save_pretrained(folder, state_dict=state_dict, **adapter)
+        (folder / "README.md").unlink(missing_ok=True)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        shutil.rmtree(folder, ignore_errors=True)
+        self.check_weights()
+        if self.args.should_save:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
         try:
             Trainer._save_checkpoint(self, model, trial)  # TRL's own adds a model card
-            journal = {"steps": self.journal.steps, "evaluations": self.journal.evaluations}
-            write_json(folder / "journal.json", journal)
-            seal(folder)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                journal = {"steps": self.journal.steps, "evaluations": self.journal.evaluations}
+                write_json(folder / "journal.json", journal)
+                if self.kept.is_dir():
+                    link_tree(self.kept, folder / "epochs")
+                seal(folder)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
     def run(self, checkpoint: Path | None) -> None:
         """Trains, from a sealed checkpoint or from the start; `stopped_by` tells of a signal that ended it."""
+        if self.args.should_save:
+            shutil.rmtree(self.kept, ignore_errors=True)
         if checkpoint is not None:
             journal = read_json(checkpoint / "journal.json")
             self.journal = Journal(journal["steps"], journal["evaluations"])
+            if self.args.should_save and (checkpoint / "epochs").is_dir():
+                link_tree(checkpoint / "epochs", self.kept)
         before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -192,11 +279,12 @@ class PackedTrainer(SFTTrainer):
                 signal.signal(number, handler)
 
     def _stop(self, number: int, frame: object) -> None:
-        """The first signal saves at the end of this step; the second one stops at once."""
-        if self.stopped_by is not None:
+        """The first signal saves at the end of a step that all processes agree on; a second one stops at once."""
+        if self._signal and self.args.world_size == 1:
             sys.exit(128 + number)
-        self.stopped_by = number
-        print("\ntrain: stopping after this step, with a checkpoint", file=sys.stderr)
+        if not self._signal and self.args.process_index == 0:
+            print("\ntrain: stopping after this step, with a checkpoint", file=sys.stderr)
+        self._signal = number
 
 
 def weighted_nats(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -225,46 +313,10 @@ class _Flow(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         last = state.global_step >= state.max_steps
         if last or float(state.epoch or 0.0).is_integer():
-            self.trainer.evaluate_epoch()
-        if self.trainer.stopped_by is not None and not last:
+            self.trainer.end_epoch(last=last)
+        if self.trainer.finished:
+            control.should_training_stop = True
+        elif self.trainer.stopped_by:
             control.should_training_stop = control.should_save = True
-        elif self.trainer.save_steps and state.global_step % self.trainer.save_steps == 0 and not last:
+        elif self.trainer.save_steps and state.global_step % self.trainer.save_steps == 0:
             control.should_save = True
-
-
-class Progress(TrainerCallback):
-    """A bar on a terminal, else a line every `every` steps: loss, tokens/s, time left."""
-
-    def __init__(self, trainer: PackedTrainer, every: int) -> None:
-        self.trainer, self.every = trainer, every
-        self.bar: tqdm | None = None
-        self.start = self.first = self.tokens = 0.0
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.start, self.first = time.monotonic(), state.global_step
-        if sys.stderr.isatty():
-            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", unit="step")
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        step = self.trainer.journal.steps[-1]
-        self.tokens += step["tokens"]
-        seconds = max(time.monotonic() - self.start, 1e-9)
-        if self.bar is not None:
-            self.bar.update()
-            self.bar.set_postfix_str(f"loss {step['loss']:.3f}, {self.tokens / seconds:,.0f} tokens/s")
-        elif state.global_step % self.every == 0 or state.global_step == state.max_steps:
-            left = seconds / (state.global_step - self.first) * (state.max_steps - state.global_step)
-            print(
-                f"train: step {state.global_step}/{state.max_steps}, loss {step['loss']:.3f}, "
-                f"{self.tokens / seconds:,.0f} tokens/s, {left / 60:.1f} min left",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self.bar is not None:
-            self.bar.close()

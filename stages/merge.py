@@ -6,8 +6,6 @@ by    params `model`, `merge`                                 run   python -m st
 A fully trained model is taken as it is, byte for byte. A 4-bit base is loaded unquantised to fold into.
 """
 
-import os
-import shutil
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,7 +15,7 @@ from pydantic import Field
 
 from parley.errors import ParleyError
 from parley.examples import Example, read_examples
-from parley.files import publish, read_json, sha256_file, write_json
+from parley.files import link_tree, publish, read_json, sha256_file, write_json
 from parley.models import Model, load_base, load_model, load_tokenizer, quiet, read_base, set_threads, weight_sums
 from parley.params import Section, read_section
 from parley.stage import run
@@ -72,14 +70,7 @@ def _check_base(root: Path, info: dict[str, Any]) -> None:
 
 def _take(trained: Path, made: Path) -> dict[str, Any]:
     """A full model: linked, or copied where the file system has no links."""
-
-    def link(source: str, target: str) -> None:
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)
-
-    shutil.copytree(trained, made, copy_function=link, ignore=shutil.ignore_patterns("training_info.json"))
+    link_tree(trained, made, leave=["training_info.json", "epochs"])
     same = weight_sums(made) == weight_sums(trained)
     if not same:
         raise ParleyError(f"{made.name} is no exact copy of {trained}: the disk may be failing")

@@ -3,36 +3,53 @@
 in    data/encoded/{train,val}.parquet, models/base   out   models/trained, metrics/train.json, metrics/train_log.csv
 by    params `seed`, `model`, `train`                 run   python -m stages.train
 
-Section `runtime` sets what changes no output byte: checkpoints, log lines, trackers.
+Section `runtime` sets what changes no output byte: checkpoints, log lines, trackers. With another `train.strategy`
+than single, the stage starts itself once more in each process; the first one writes.
 """
 
+import contextlib
 import os
+import sys
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parley.checkpoints import checkpoints, newest, remove
+from parley import topology
+from parley.adapters import load_adapter, name_base, sum_start
+from parley.checkpoints import checkpoints, folder_of, newest, remove
 from parley.errors import ParleyError
 from parley.examples import Example, read_examples
-from parley.files import publish, sha256_file, sha256_tree, write_json
-from parley.models import Model, load_base, load_tokenizer, new_rows, pick_device, quiet, read_base, set_threads
+from parley.files import link_tree, publish, sha256_file, sha256_tree, write_json
+from parley.models import (
+    Model,
+    load_base,
+    load_model,
+    load_tokenizer,
+    new_rows,
+    pick_device,
+    quiet,
+    read_base,
+    set_threads,
+)
 from parley.packing import IGNORED, best_fit
 from parley.params import read_section, read_value
 from parley.runtime import Runtime
 from parley.sft import Train, choose_precision, lora_config, sft_config
 from parley.stage import add_timing, run
+from parley.trackers import check_ready
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
     from trl import SFTConfig
 
-    from parley.trainer import Journal, PackedTrainer, Rows
+    from parley.trainer import PackedTrainer, Rows
 
+BASE = "models/base"
 _CODE = [
     "stages/train.py",
-    *(f"parley/{name}.py" for name in ("attention", "examples", "models", "packing", "sft", "trainer")),
+    *(f"parley/{name}.py" for name in ("attention", "examples", "models", "packing", "sft", "topology", "trainer")),
 ]
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes")
 
@@ -42,6 +59,10 @@ def main(root: Path) -> None:
     model_params = read_section(root, "model", Model)
     params = read_section(root, "train", Train)
     runtime = read_section(root, "runtime", Runtime)
+    check_ready(runtime.report_to)
+    topology.check_strategy(root, params.strategy, params.processes, quantization=params.quantization)
+    if params.strategy != "single" and not topology.launched():
+        topology.launch("stages.train", params.processes)
     set_threads(model_params.threads)
     quiet()
 
@@ -49,15 +70,23 @@ def main(root: Path) -> None:
     precision = choose_precision(params)
     parts = _identity(root, seed, model_params, params, precision)
     home = Path(os.environ.get("DVC_ROOT") or root)  # the main checkout, also in DVC's temporary workspaces
-    with checkpoints(home, parts) as folder:
-        config = sft_config(params, runtime, precision=precision, seed=seed, folder=folder)
+    first = topology.rank() == 0
+    with checkpoints(home, parts) if first else contextlib.nullcontext(folder_of(home, parts)) as folder:
+        further = topology.settings(root, params.strategy)
+        config = sft_config(params, runtime, precision=precision, seed=seed, folder=folder, further=further)
         model = _load_model(root, model_params, params, config)
-        rows = _rows(train, val, model, params)
+        rows = _rows(train, val, model, params, prove=not topology.sharded(root, params.strategy))
         trainer = _trainer(root, model, params, config, *rows, save_steps=runtime.save_steps)
-        _fit(trainer, newest(folder), runtime)
-        info = _info(root, trainer, params, parts)
-        _publish_model(root, trainer, info)
-        _write_metrics(root, trainer, params, info)
+        topology.prove(trainer.accelerator, root, params.strategy, params.processes)
+        checkpoint = topology.from_first(newest(folder) if first else None)
+        _fit(trainer, checkpoint, _plan(trainer, params.strategy), runtime, home / "metrics/timing/train.log")
+        if not first:
+            sys.exit(0)
+        from parley.training_record import training_info, write_metrics
+
+        info = training_info(root / BASE, trainer, params, parts)
+        _publish_model(root, trainer, params, info)
+        write_metrics(root, trainer, params, info)
         remove(folder)
 
 
@@ -67,17 +96,24 @@ def _identity(root: Path, seed: int, model: Model, params: Train, precision: str
 
     here = Path(__file__).parents[1]
     device = pick_device()
+    file = topology.deepspeed_file(root, params.strategy)
     return {
         "seed": seed,
         "model": model.model_dump(),
         "train": params.model_dump(),
         "data": sha256_tree(root / "data/encoded"),
-        "base": sha256_tree(root / "models/base"),
+        "base": sha256_tree(root / BASE),
+        "start": "" if params.start_from == BASE else sum_start(_start(root, params), root / BASE, params),
+        "deepspeed": sha256_file(file) if file else "",
         "code": {name: sha256_file(here / name) for name in _CODE},
         "versions": {name: version(name) for name in _LIBRARIES},
         "precision": precision,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else torch.backends.cpu.get_cpu_capability(),
     }
+
+
+def _start(root: Path, params: Train) -> Path:
+    return (root / params.start_from).expanduser()
 
 
 def _load_model(root: Path, model_params: Model, params: Train, config: "SFTConfig") -> "PreTrainedModel":
@@ -94,18 +130,28 @@ def _load_model(root: Path, model_params: Model, params: Train, config: "SFTConf
     frozen = params.mode == "lora" and (pick_device().type == "cuda" or params.quantization == "nf4")
     dtype = half if frozen else torch.float32
     set_seed(config.seed)
-    model = load_base(root / "models/base", model_params, dtype=dtype, quantization=params.quantization)
+    if params.mode == "full" and params.start_from != BASE:
+        model = load_model(_start(root, params), model_params, dtype=dtype)
+    else:
+        model = load_base(root / BASE, model_params, dtype=dtype, quantization=params.quantization)
     choose_attention(model, half=half != torch.float32)
     return model
 
 
-def _rows(train: list[Example], val: list[Example], model: "PreTrainedModel", params: Train) -> tuple["Rows", "Rows"]:
-    """Both splits in rows as long as the longest training example, or one example each; refuses what cannot train."""
+def _rows(
+    train: list[Example], val: list[Example], model: "PreTrainedModel", params: Train, *, prove: bool
+) -> tuple["Rows", "Rows"]:
+    """Both splits in rows as long as the longest training example, or one example each; refuses what cannot train.
+
+    prove: that examples of a row do not see each other, which takes a model whose weights are all here.
+    """
     from parley.attention import prove_isolation
     from parley.trainer import Rows
 
     if not train:
         raise ParleyError("data/encoded/train.parquet holds no example: see metrics/encode.json for what was dropped")
+    if not val and params.best_by == "val_loss":
+        raise ParleyError("train.best_by is val_loss, and data/encoded/val.parquet holds no example: take last")
     size = model.get_input_embeddings().num_embeddings
     for example in (*train, *val):
         if max(example.input_ids) >= size:
@@ -115,7 +161,7 @@ def _rows(train: list[Example], val: list[Example], model: "PreTrainedModel", pa
             )
         if all(label == IGNORED for label in example.labels[1:]):
             raise ParleyError(f"example {example.id} has no trained token: run `dvc repro -f encode`")
-    if params.packing or params.batch_size > 1:
+    if prove and (params.packing or params.batch_size > 1):
         prove_isolation(model, min((example.input_ids for example in train), key=lambda ids: abs(len(ids) - 64)))
     longest = max(len(example.input_ids) for example in train)
     packed = []
@@ -139,19 +185,19 @@ def _trainer(
     """The model with its adapter and everything around it, ready to train."""
     from transformers import PrinterCallback
 
-    from parley.trainer import PackedTrainer
+    from parley.trainer import Epochs, PackedTrainer
 
+    base = read_base(root / BASE)
     try:
         trainer = PackedTrainer(
             model=model,
             args=config,
-            processing_class=load_tokenizer(root / "models/base"),
-            peft_config=lora_config(params.lora, new_rows(model, root / "models/base"))
-            if params.mode == "lora"
-            else None,
+            processing_class=load_tokenizer(root / BASE),
+            peft_config=lora_config(params.lora, new_rows(model, root / BASE)) if params.mode == "lora" else None,
             train_rows=train,
             val_rows=val,
             save_steps=save_steps,
+            epochs=Epochs(params.keep_epochs, params.best_by, params.patience),
         )
     except (ValueError, RuntimeError, ImportError) as error:  # unknown layers or optimiser, a tracker not installed
         raise ParleyError(f"params.yaml: train or runtime: {error}") from None
@@ -159,19 +205,26 @@ def _trainer(
     for weight in trainer.model.parameters():
         if weight.requires_grad:
             weight.data = weight.data.float()
+    if params.mode == "lora":
+        name_base(trainer.model.peft_config["default"], base)
+        if params.start_from != BASE:
+            load_adapter(trainer.model, _start(root, params))
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def _fit(trainer: "PackedTrainer", checkpoint: Path | None, runtime: Runtime) -> None:
+def _fit(trainer: "PackedTrainer", checkpoint: Path | None, plan: str, runtime: Runtime, log: Path) -> None:
     """Trains to the end, or leaves by the signal that stopped it."""
     import torch
 
-    from parley.trainer import Progress
+    from parley.progress import Progress, memory_mb
 
-    trainer.add_callback(Progress(trainer, runtime.logging_steps))
-    if checkpoint is not None:
-        print(f"train: goes on from {checkpoint}", flush=True)
+    if topology.rank() == 0:
+        progress = Progress(lambda: trainer.journal.steps[-1], runtime.logging_steps, log)
+        trainer.add_callback(progress)
+        for line in [plan, f"goes on from {checkpoint}" if checkpoint else f"{log} tells how far it is"]:
+            print(f"train: {line}", flush=True)
+            progress.say(line)
     start = time.monotonic()
     try:
         trainer.run(checkpoint)
@@ -180,118 +233,39 @@ def _fit(trainer: "PackedTrainer", checkpoint: Path | None, runtime: Runtime) ->
             "the GPU's memory is full. In this order: lower train.batch_size and raise train.accumulation as much; "
             "set gradient_checkpointing: true under train.sft; lower encode.max_length"
         ) from None
-    if trainer.stopped_by is not None and trainer.state.global_step < trainer.state.max_steps:
+    if not trainer.finished:
         raise SystemExit(128 + trainer.stopped_by)
-    bad = [name for name, weight in trainer.model.named_parameters() if not torch.isfinite(weight).all()]
-    if bad:
-        raise ParleyError(f"{len(bad)} weights, {bad[0]} first, are not finite: nothing is published; lower train.lr")
     seconds = time.monotonic() - start
     add_timing(train_seconds=round(seconds, 3), device=str(trainer.args.device))
     if checkpoint is None:
         add_timing(tokens_per_second=round(sum(step["tokens"] for step in trainer.journal.steps) / seconds, 1))
     if torch.cuda.is_available():
-        add_timing(peak_device_memory_mb=round(torch.cuda.max_memory_allocated() / 2**20, 1))
+        add_timing(peak_device_memory_mb=round(memory_mb(), 1))
 
 
-def _info(root: Path, trainer: "PackedTrainer", params: Train, parts: Mapping[str, Any]) -> dict[str, Any]:
-    """training_info.json: what was trained on what, by what. No date: the same run has the same bytes."""
-    base = read_base(root / "models/base")
-    tokenizer = load_tokenizer(root / "models/base")
-    examples = trainer.train_rows.examples
-    return {
-        "model_name": base.name,
-        "model_family": trainer.model.config.model_type,
-        "lora_config": params.lora.model_dump() if params.mode == "lora" else None,
-        "tokenizer_config": {
-            "class": type(tokenizer).__name__,
-            "vocabulary": len(tokenizer),
-            "bos_token": tokenizer.bos_token,
-            "eos_token": tokenizer.eos_token,
-            "pad_token": tokenizer.pad_token,
-            "padding_side": tokenizer.padding_side,
-        },
-        "chat_template": tokenizer.chat_template,
-        "training_completed": True,
-        "dataset_info": {
-            "name": "data/encoded",
-            "max_length": max(len(example.input_ids) for example in examples),
-            "examples": len(examples),
-            "sha256": parts["data"],
-        },
-        "base": {
-            "name": base.name,
-            "kind": base.kind,
-            "revision": base.revision,
-            "template": base.template,
-            "sha256": sha256_file(root / "models/base/base.json"),
-        },
-        "seed": parts["seed"],
-        "params": {"model": parts["model"], "train": parts["train"]},
-        "precision": parts["precision"],
-        "code": parts["code"],
-        "versions": parts["versions"],
-    }
+def _plan(trainer: "PackedTrainer", strategy: str) -> str:
+    """What was chosen for this device, and the key that chooses otherwise."""
+    args, rows = trainer.args, trainer.train_rows
+    precision = "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"
+    return (
+        f"{'one process' if args.world_size == 1 else f'{args.world_size} processes'} on {args.device.type} "
+        f"(train.strategy {strategy}); "
+        f"{precision} (train.precision); attention {trainer.model.config._attn_implementation}; "
+        f"{len(rows.examples)} examples in {len(rows.rows)} rows (train.packing); "
+        f"gradient checkpointing {'on' if args.gradient_checkpointing else 'off'} (train.sft.gradient_checkpointing)"
+    )
 
 
-def _publish_model(root: Path, trainer: "PackedTrainer", info: Mapping[str, Any]) -> None:
+def _publish_model(root: Path, trainer: "PackedTrainer", params: Train, info: Mapping[str, Any]) -> None:
     """models/trained: weights, tokenizer with template, training_info.json; no pickle, no card of a library's."""
     with publish(root / "models/trained") as made:
-        made.mkdir()
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        if hasattr(model, "peft_config"):
-            config = model.peft_config["default"]
-            config.base_model_name_or_path = info["base"]["name"]
-            config.revision = info["base"]["revision"] or None
-            if isinstance(config.target_modules, set):
-                config.target_modules = sorted(config.target_modules)  # a set's order differs each run
-            # "auto" would ask the Hub for the base's vocabulary.
-            model.save_pretrained(made, save_embedding_layers=False)
-            (made / "README.md").unlink(missing_ok=True)
-        else:
-            model.save_pretrained(made)
-        load_tokenizer(root / "models/base").save_pretrained(made)
+        link_tree(trainer.kept / str(trainer.best_epoch()), made)
+        if params.keep_epochs:
+            link_tree(trainer.kept, made / "epochs")
+            for epoch in (made / "epochs").iterdir():
+                write_json(epoch / "training_info.json", info)  # says which base it is for
+        load_tokenizer(root / BASE).save_pretrained(made)
         write_json(made / "training_info.json", info)
-
-
-def _write_metrics(root: Path, trainer: "PackedTrainer", params: Train, info: Mapping[str, Any]) -> None:
-    model, journal = trainer.model, trainer.journal
-    trained, every = (
-        model.get_nb_trainable_parameters()
-        if params.mode == "lora"
-        else (model.num_parameters(), model.num_parameters())
-    )
-    write_json(
-        root / "metrics/train.json",
-        {
-            "base": {name: info["base"][name] for name in ("name", "kind", "revision", "template")},
-            "mode": params.mode,
-            "quantization": params.quantization,
-            "precision": info["precision"],
-            "device": trainer.args.device.type,
-            "attention": model.config._attn_implementation,
-            "parameters": {"trained": trained, "all": every},
-            "data": {"sha256": info["dataset_info"]["sha256"], "examples": len(trainer.train_rows.examples)},
-            "rows": len(trainer.train_rows.rows),
-            "steps": trainer.state.global_step,
-            "epochs": journal.evaluations[-1]["epoch"],
-            "tokens": sum(step["tokens"] for step in journal.steps),
-            "trained_tokens": sum(step["trained_tokens"] for step in journal.steps),
-            "loss": _last_epoch_loss(journal),
-            "eval": journal.evaluations,
-        },
-    )
-    with publish(root / "metrics/train_log.csv") as made, made.open("w", encoding="utf-8") as handle:
-        handle.write("step,loss,lr,grad_norm\n")
-        for step in journal.steps:
-            norm = "" if step["grad_norm"] is None else f"{step['grad_norm']:.6g}"
-            handle.write(f"{step['step']},{step['loss']:.6g},{step['lr']:.6g},{norm}\n")
-
-
-def _last_epoch_loss(journal: "Journal") -> float:
-    """Mean nats/token over the trained tokens of the last epoch."""
-    before = journal.evaluations[-2]["step"] if len(journal.evaluations) > 1 else 0
-    last = [step for step in journal.steps if step["step"] > before]
-    return sum(step["loss"] * step["trained_tokens"] for step in last) / sum(step["trained_tokens"] for step in last)
 
 
 if __name__ == "__main__":

@@ -81,9 +81,9 @@ def export(root: Path, name: str, out: Path, *, source: Path | None = None, temp
         write_rows(out / f"data/{dataset}.jsonl", rows, count, joined=joined)
     add_entries(out / "data/dataset_info.json", splits)
     write_settings(out, name, settings, read_section(root, "train", Train), evaluated=not source)
-    for stage in ("zero2", "zero3"):
-        with publish(out / f"examples/deepspeed/ds_{stage}.json") as made:
-            made.write_bytes((DEEPSPEED / f"{stage}.json").read_bytes())
+    for file, ours in (("ds_zero2", "zero2"), ("ds_zero3", "zero3_offload")):
+        with publish(out / f"examples/deepspeed/{file}.json") as made:
+            made.write_bytes((DEEPSPEED / f"{ours}.json").read_bytes())
     return counts
 
 

@@ -23,6 +23,10 @@ import psutil
 from parley.errors import ParleyError, near_misses
 from parley.params import Section, read_section, read_yaml
 from parley.plugins import plugin_file
+from parley.runtime import Runtime
+from parley.sft import Train
+from parley.topology import check_strategy
+from parley.trackers import check_ready
 from stages.ingest import Ingest, files_of
 
 HERE = Path(__file__).parent.parent
@@ -114,6 +118,13 @@ def check_input(root: Path) -> None:
         raise ParleyError(f"{error.filename}: {error.strerror}: give yourself the right to read it") from None
 
 
+def check_training(root: Path) -> None:
+    """Raises ParleyError for a tracker or a strategy that lacks something here, hours before train would."""
+    train = read_section(root, "train", Train)
+    check_ready(read_section(root, "runtime", Runtime).report_to)
+    check_strategy(root, train.strategy, train.processes, quantization=train.quantization)
+
+
 def free_dead_locks(root: Path, *, wait: float = 10.0) -> None:
     """Clears DVC's read-write lock entries of processes that are gone.
 
@@ -194,6 +205,7 @@ def main() -> None:
     try:
         check_params(root)
         check_input(root)
+        check_training(root)
         ready_for_dvc(root)
         free_dead_locks(root)
         drop_cut_lock(root)

@@ -169,6 +169,7 @@ def test_settings_are_those_of_params(tmp_path: Path) -> None:
     for number in (2, 3):
         zero = json.loads((tmp_path / f"out/examples/deepspeed/ds_zero{number}.json").read_text())
         assert zero["zero_optimization"]["stage"] == number
+        assert ("offload_param" in zero["zero_optimization"]) == (number == 3)
 
 
 @pytest.mark.parametrize(
