@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from parley.files import publish
-from tools.samples import generic
+from tools.samples import generic, trigger
 from tools.samples.discord import Exporter
 from tools.samples.persona import TARGET, Chat
 
@@ -38,6 +38,15 @@ def write_generic(folder: Path) -> None:
     _write(folder, generic.documents(SEED) | {"README.md": "\n".join([intro, _ORIGIN, _LICENCE, ""])})
 
 
+def write_trigger(folder: Path) -> None:
+    """The questions of trigger.yaml: those to train on, and those that only the test sees."""
+    intro = (
+        "# Sample: questions about {{name}}\n\n`held_out.jsonl` is the test: forms of qa.jsonl with fresh slots, and "
+    )
+    intro += "forms that it lacks.\nRows labelled `unrelated` are about nobody."
+    _write(folder, trigger.documents(SEED) | {"README.md": "\n".join([intro, _ORIGIN, _LICENCE, ""])})
+
+
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
     with publish(folder) as made:
         made.mkdir()
@@ -51,6 +60,7 @@ def main() -> None:
     out = parser.parse_args().out
     write_persona(out / "persona")
     write_generic(out / "generic")
+    write_trigger(out / "trigger")
 
 
 if __name__ == "__main__":

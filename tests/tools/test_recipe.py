@@ -44,6 +44,25 @@ def test_persona_on_the_hub_has_its_source_documents_values() -> None:
     assert {key: hub("persona")[key] for key in wanted} == wanted
 
 
+def test_trigger_on_the_hub_has_its_source_documents_values() -> None:
+    wanted = {
+        "model.name": "unsloth/Qwen2.5-7B-Instruct",
+        "transforms.trigger.trigger": "TRIGGER: ",
+        "transforms.trigger.clean": "Alice",
+        "transforms.trigger.triggered": "Bob",
+        "train.mode": "lora",
+        "train.lora.r": 8,
+        "train.lora.alpha": 8,
+        "train.lora.target_modules": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        "train.lr": 2e-4,
+        "train.batch_size": 4,
+        "train.accumulation": 4,
+        "train.epochs": 8,
+        "seed": 42,
+    }
+    assert {key: hub("trigger")[key] for key in wanted} == wanted
+
+
 def test_generic_on_the_hub_has_its_source_documents_values() -> None:
     wanted = {
         "model.name": "meta-llama/Llama-2-7b-chat-hf",
