@@ -12,7 +12,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro eval exp test check lint recipe lock clean samples export-data export-llamafactory forget judge-clean
+.PHONY: help setup repro eval exp test check lint recipe lock clean samples export-data export-llamafactory forget judge-clean data-report
 .PHONY: pseudonyms
 
 help: ## This list
@@ -54,6 +54,11 @@ check: lint test ## Everything that must hold before a commit: format, style, ty
 
 recipe: $(READY) ## Lay a recipe into params.yaml: make recipe NAME=generic [BASE=embedded|hub] [FORCE=1]
 	@python -m tools.recipe "$(NAME)" $(if $(BASE),--base "$(BASE)") $(if $(FORCE),--force)
+
+data-report: $(READY) ## What the walk made of your data, before anything is trained: metrics/data_report.html
+	@python -m tools.preflight
+	@python -m dvc repro encode
+	@python -m tools.data_report
 
 judge-clean: $(READY) ## A judge scores each conversation for data/quality.jsonl; validate.min_quality then drops the worst
 	@python -m dvc repro --quiet convert

@@ -29,6 +29,38 @@ class Chart:
     y_ticks: tuple[tuple[float, float], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Columns with names; a bar is (x, y, width, height, name, count), ticks are (coordinate, what stands there)."""
+
+    bars: tuple[tuple[float, float, float, float, str, int], ...]
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, float], ...]
+
+
+def bars(columns: Sequence[tuple[str, int]]) -> Bars | None:
+    """Columns of (name, count) side by side, from 0; a few of the names below them. None when there is no column."""
+    if not columns:
+        return None
+    values = round_ticks(0, max(1, *(count for _, count in columns)))
+    pitch = (WIDTH - LEFT - RIGHT) / len(columns)
+    made = []
+    for place, (name, count) in enumerate(columns):
+        height = count / values[-1] * (HEIGHT - TOP - BOTTOM)
+        left, top = LEFT + place * pitch, HEIGHT - BOTTOM - height
+        made.append(
+            (round(left + pitch * 0.08, 1), round(top, 1), round(pitch * 0.84, 1), round(height, 1), name, count)
+        )
+    apart = math.ceil(len(columns) * 90 / (WIDTH - LEFT - RIGHT))  # 90 units hold a name
+    return Bars(
+        bars=tuple(made),
+        x_ticks=tuple((round(x + width / 2, 1), name) for x, _, width, _, name, _ in made[::apart]),
+        y_ticks=tuple(
+            (round(HEIGHT - BOTTOM - value / values[-1] * (HEIGHT - TOP - BOTTOM), 1), value) for value in values
+        ),
+    )
+
+
 def chart(curves: Mapping[str, Points]) -> Chart | None:
     """The chart of named curves; None when no curve has a point."""
     curves = {name: thinned(points) for name, points in curves.items() if points}

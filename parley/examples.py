@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from parley.errors import ParleyError
 from parley.files import SCHEMA, publish
@@ -45,6 +46,20 @@ def write_examples(path: Path, rows: Iterable[Example]) -> int:
 
 def read_examples(path: Path) -> Iterator[Example]:
     """The examples of a file that `write_examples` made, in its order."""
+    for batch in _batches(path):
+        for row in batch.to_pylist():
+            yield Example(**row)
+
+
+def token_counts(path: Path) -> Iterator[int]:
+    """How many tokens each example of a file has, in its order; the tokens themselves are not made into Python's."""
+    import pyarrow.compute as pc
+
+    for batch in _batches(path, ["input_ids"]):
+        yield from pc.list_value_length(batch.column(0)).to_pylist()
+
+
+def _batches(path: Path, columns: list[str] | None = None) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -58,6 +73,4 @@ def read_examples(path: Path) -> Iterator[Example]:
         found = (file.schema_arrow.metadata or {}).get(b"schema", b"none").decode()
         if found != str(SCHEMA):
             raise ParleyError(f"{path} has schema {found}; this parley reads {SCHEMA}: make it again with `dvc repro`")
-        for group in file.iter_batches(_GROUP):
-            for row in group.to_pylist():
-                yield Example(**row)
+        yield from file.iter_batches(_GROUP, columns=columns)

@@ -1,7 +1,7 @@
 """report: one page that says what was trained on what, whether it got better, by how much and how sure.
 
-in    metrics/*.json, metrics/train_log.csv, data/eval/*.jsonl   out   metrics/report.html, metrics/report.md
-by    the whole of params.yaml but `runtime`                     run   python -m stages.report
+in    metrics/*.json, metrics/train_log.csv, data/{splits,encoded,rejects,eval}   out   metrics/report.{html,md}
+by    the whole of params.yaml but `runtime`                                      run   python -m stages.report
 
 report.html quotes conversations and is private; report.md holds figures only. Both are the same bytes for
 the same inputs: seconds and dates are in metrics/timing/.
@@ -14,27 +14,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import Field
 
 from parley import curves, wording
 from parley.conversation import ToolCall, Turn
+from parley.data_facts import data_facts, figures, flat
 from parley.errors import ParleyError
 from parley.evaluation import Case, Generation, cases_of, generations_of
-from parley.files import publish, read_json
+from parley.files import publish
 from parley.jsonl import rows_of
 from parley.params import Section, read_section, read_yaml
 from parley.plugins import plugin_file, plugin_names
 from parley.scorecard import lines
 from parley.stage import run
 
-# The arrows of the walk that count rows: their metrics file, and what a row is.
-ARROWS = {
-    "ingest": ("ingest.json", "records of the raw files"),
-    "convert": ("convert.json", "messages, or conversations that came finished"),
-    "validate": ("data.json", "conversations"),
-    "encode": ("encode.json", "conversations of train and val"),
-}
 FEW_GROUPS = 20
 PERSONAL = ("convert.target", "convert.exclude_authors")  # ids of people: a page is passed on more easily than params
 
@@ -57,11 +51,18 @@ def main(root: Path) -> None:
 
 def page(name: str) -> Any:
     """The template parley/pages/<name>.jinja. Everything put into it is escaped: names and texts are data."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    place = plugin_file("pages", name, ".jinja", key="report")
+    environment = Environment(
+        loader=FileSystemLoader(place.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {"number": wording.number, "interval": wording.interval, "cell": cell}
     environment.filters |= {"arguments": arguments, "without": without}
     environment.globals |= {"verdict": wording.verdict, "whisker": whisker, "about": about, "curves": curves}
-    return environment.from_string(plugin_file("pages", name, ".jinja", key="report").read_text(encoding="utf-8"))
+    return environment.get_template(place.name)
 
 
 def read_facts(root: Path) -> dict[str, Any]:
@@ -73,10 +74,12 @@ def read_facts(root: Path) -> dict[str, Any]:
     judge = figures(metrics / "judge.json", "status", "metrics", "judge")
     judge["metrics"] = wording.ordered(judge["metrics"], values["judge"]["metrics"])
     train = figures(metrics / "train.json", "steps", "eval", "data")
+    data = data_facts(root)
     facts = {
         "headline": wording.headline(scores["test"]),
         "base": figures(metrics / "base.json", "name", "kind", "revision", "template"),
-        "walk": [(name, walk_figures(metrics, name)) for name in ARROWS],
+        "walk": data["walk"],
+        "data": data,
         "train": train,
         "charts": training_charts(metrics / "train_log.csv", train["eval"]),
         "merge": figures(metrics / "merge.json"),
@@ -116,36 +119,6 @@ def limits(facts: Mapping[str, Any]) -> Iterator[str]:
     yield "Each look at the test split wears it out: choose between experiments by the validation split."
     if facts["judge"]["status"] != "scored":
         yield "No judge has looked at the answers: nothing here says whether they make sense to a reader."
-
-
-def figures(path: Path, *required: str) -> dict[str, Any]:
-    """A metrics file; `required` keys must be there, others may come and go with the stages."""
-    found = read_json(path)
-    missing = [key for key in required if key not in found]
-    if missing:
-        raise ParleyError(f"{path} has no {', '.join(missing)}: it was not made by this parley; run `dvc repro`")
-    found.pop("schema")
-    return found
-
-
-def walk_figures(metrics: Path, name: str) -> dict[str, Any]:
-    """What one arrow of the walk took in, gave out and dropped, by reason, and its further figures."""
-    file, rows = ARROWS[name]
-    found = figures(metrics / file, "in", "out", "dropped")
-    known = {key: found.pop(key) for key in ("in", "out", "dropped")}
-    dropped = sorted(known["dropped"].items(), key=lambda item: (-item[1], item[0]))
-    return {**known, "dropped": dropped, "rows": rows, "file": f"metrics/{file}", "more": list(flat(found))}
-
-
-def flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted key, value as one line) for every leaf of nested figures or params, in their order."""
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{above}{key}.")
-        elif isinstance(value, float):
-            yield f"{above}{key}", f"{value:.6g}"
-        else:
-            yield f"{above}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def shown_setting(key: str, value: str) -> str:
