@@ -78,7 +78,7 @@ def data_facts(root: Path) -> dict[str, Any]:
         "Tokens of an example (train and val)": tokens,
     }
     dropped = {code: rows for _, figures in walk for code, rows in figures["dropped"]}
-    languages = [(name, figures["raw"]["languages"]) for name, figures in walk if "languages" in figures["raw"]]
+    languages = [(name, figures["raw"]["languages"]) for name, figures in walk if figures["raw"].get("languages")]
     return {
         "walk": walk,
         "drops": list(drops(root, found)),

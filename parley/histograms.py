@@ -32,7 +32,7 @@ def binned(counts: Mapping[int, int], most: int = 30) -> list[tuple[str, int]]:
         made[min(value // width, last)] += times
     names = {step: f"{step * width}" if width == 1 else f"{step * width}–{step * width + width - 1}" for step in made}
     if max(counts) // width > last:
-        names[last] = f"{last * width} and more"
+        names[last] = f"{last * width}+"
     return [(names[step], times) for step, times in made.items()]
 
 

@@ -28,6 +28,7 @@ def workspace(root: Path, model: str) -> Path:
     place = root / ".evaluations" / re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-.")
     shutil.rmtree(place, ignore_errors=True)
     links = ["params.yaml", "models/base", "data/eval/cases.jsonl", "data/eval/base.jsonl", "metrics/train_log.csv"]
+    links += ["data/splits", "data/encoded", "data/rejects"]  # of which the report tells
     for name in [*links, *(f"metrics/{stage}.json" for stage in CARRIED)]:
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).symlink_to((root / name).resolve())

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from parley.conversation import Conversation, ToolCall, Turn
+from parley.conversation import Conversation, ToolCall, Turn, to_sharegpt
 from parley.errors import ParleyError
 from parley.evaluation import Case, Generation, case_row, generation_row
+from parley.examples import Example, write_examples
 from parley.files import read_json, write_json
 from parley.jsonl import rows_into
 from parley.scorecard import Curve, Figure, Scorecard, block
@@ -64,7 +65,19 @@ def lay(root: Path, *, better: float = 2.0, cases: int = 24) -> None:
     write_json(metrics / "base.json", base)
     write_counts(metrics / "ingest.json", rows_in=1200, rows_out=1150, dropped=Counter(bot=30, E001=20))
     write_counts(metrics / "convert.json", rows_in=1150, rows_out=1150, dropped=Counter(), conversations=90)
-    write_counts(metrics / "data.json", rows_in=90, rows_out=88, dropped=Counter(W101=2), splits={"train": 64})
+    write_counts(metrics / "data.json", rows_in=90, rows_out=88, dropped=Counter(W101=2))
+    for split in ("train", "val", "test"):
+        with rows_into(root / f"data/splits/{split}.jsonl") as add:
+            for number in range(4):
+                add(
+                    to_sharegpt(
+                        Conversation(f"{split}{number}", (Turn("user", f"q{ATTACK}"), Turn("assistant", "mine")))
+                    )
+                )
+        write_examples(root / f"data/encoded/{split}.parquet", [Example(split, [1, 2, 3], [-100, 2, 3])])
+    for stage in ("ingest", "convert", "validate", "encode"):
+        with rows_into(root / f"data/rejects/{stage}.jsonl") as add:
+            add({"source": f"{ATTACK}:7", "id": "", "code": "E001", "reason": ATTACK})
     write_counts(metrics / "encode.json", rows_in=76, rows_out=75, dropped=Counter(E018=1))
     evaluations = [{"epoch": 0.0, "step": 0, "loss": 7.5}, {"epoch": 1.0, "step": 3, "loss": 1.25}]
     train = {"base": base, "mode": "lora", "steps": 3, "data": {"sha256": "5a" * 32, "examples": 64}}
@@ -169,6 +182,15 @@ def test_counts_and_drops_of_every_arrow_are_there(walked: Path) -> None:
     assert "ingest records of the raw files 1,200 1,150 50 30 × bot 20 × E001" in text
     assert "encode conversations of train and val 76 75 1 1 × E018" in text
     assert "| ingest | 1,200 | 1,150 | 50 | 30 × bot, 20 × E001 |" in markdown(walked)
+
+
+def test_the_data_is_described_with_columns_tables_and_places(walked: Path) -> None:
+    page = html(walked)
+    text = " ".join(Page(page).text.split())
+    assert "Turns of a conversation" in text and "least 2, median 2, 95 % up to 2, most 2" in text
+    assert "train and test 0 1 1" in text  # the same words in both, as this test laid them
+    assert "data/rejects/ingest.jsonl:1" in page
+    assert len(Page(page).named("rect")) >= 4
 
 
 def test_samples_stand_side_by_side_evenly_spaced(walked: Path) -> None:
@@ -312,7 +334,7 @@ def test_no_samples_when_none_are_wanted(inputs: Path) -> None:
     (inputs / "params.yaml").write_text(params.replace("samples: 12", "samples: 0"))
     report.main(inputs)
     assert "Answers side by side" not in html(inputs)
-    assert "onerror" not in html(inputs)
+    assert "tuned answer" not in html(inputs)
 
 
 def test_metrics_file_without_what_is_needed_is_named(inputs: Path) -> None:
