@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from parley.identifiers import cards, emails, ibans, ips, keys
+from parley.schemas import tools_of
 
 Row = Mapping[str, Any]
 
@@ -176,7 +177,7 @@ def calls_are_json(row: Row) -> Iterator[str]:
 def tools_are_schemas(row: Row) -> Iterator[str]:
     """E012."""
     try:
-        tools_of(row)
+        tools_of(row.get("tools") or "")
     except ValueError as error:
         yield f"tools: {error}"
 
@@ -184,7 +185,7 @@ def tools_are_schemas(row: Row) -> Iterator[str]:
 def calls_fit_their_tools(row: Row) -> Iterator[str]:
     """E013."""
     try:
-        tools = tools_of(row)
+        tools = tools_of(row.get("tools") or "")
     except ValueError:
         return  # E012
     for place, calls in _calls(row) if tools else ():
@@ -347,38 +348,3 @@ def _calls(row: Row) -> Iterator[tuple[int, list[dict[str, Any]]]]:
                 yield place, calls_of(value)
             except ValueError:
                 continue  # E011
-
-
-def tools_of(row: Row) -> dict[str, dict[str, Any]]:
-    """Tool name -> JSON schema of its parameters, from the row's tools, bare or in OpenAI's {"type": "function"}.
-
-    Raises ValueError with what is wrong.
-    """
-    if not row.get("tools"):
-        return {}
-    try:
-        tools = json.loads(row["tools"])
-    except (ValueError, RecursionError):
-        raise ValueError("not JSON") from None
-    if not isinstance(tools, list):
-        raise ValueError("must be a JSON list")
-    found: dict[str, dict[str, Any]] = {}
-    for number, entry in enumerate(tools):
-        tool = entry.get("function", entry) if isinstance(entry, dict) else None
-        if not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
-            raise ValueError(f"tool {number}: missing 'name'")
-        schema = {} if tool.get("parameters") is None else tool["parameters"]
-        if not _is_schema(schema):
-            raise ValueError(f"tool {number}: parameters must be a JSON schema")
-        if tool["name"] in found:
-            raise ValueError(f"tool {number}: declared twice")
-        found[tool["name"]] = schema
-    return found
-
-
-def _is_schema(schema: object) -> bool:
-    """Whether the parts of a JSON schema that the checks read have their types."""
-    if not isinstance(schema, dict) or not isinstance(schema.get("properties", {}), dict):
-        return False
-    required = schema.get("required", [])
-    return isinstance(required, list) and all(isinstance(name, str) for name in required)

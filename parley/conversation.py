@@ -61,7 +61,12 @@ class ToolCall:
     """One call of one tool by the assistant."""
 
     name: str
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Any] | str  # a string as it came where it is no JSON object; validate refuses such a call
+
+    def row(self) -> dict[str, Any]:
+        """{"name": ..., "arguments": ...}."""
+        given = self.arguments
+        return {"name": self.name, "arguments": given if isinstance(given, str) else dict(given)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +181,7 @@ def _value(turn: Turn) -> str:
     """The text; with calls, the text, a newline, and the calls as JSON (one object, or a list of several)."""
     if not turn.calls:
         return turn.text
-    calls = [{"name": call.name, "arguments": dict(call.arguments)} for call in turn.calls]
+    calls = [call.row() for call in turn.calls]
     body = json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
     return f"{turn.text}\n{body}" if turn.text else body
 
@@ -198,9 +203,6 @@ def to_chat(conversation: Conversation) -> list[dict[str, Any]]:
     for turn in conversation.turns:
         message: dict[str, Any] = {"role": turn.role, "content": turn.text}
         if turn.calls:
-            message["tool_calls"] = [
-                {"type": "function", "function": {"name": call.name, "arguments": dict(call.arguments)}}
-                for call in turn.calls
-            ]
+            message["tool_calls"] = [{"type": "function", "function": call.row()} for call in turn.calls]
         messages.append(message)
     return messages

@@ -70,6 +70,9 @@ def compare(
         return entry | {"value": None, "not_scored": reasons or "no case in this split"}
     values = np.array([(tuned.value, base.value) for _, tuned, base in scored])
     weights = np.array([(tuned.weight, base.weight) for _, tuned, base in scored])
+    if not weights.sum(axis=0).all():  # a rate of one model has nothing to count, such as calls that were never made
+        empty = [model for model, total in zip(("tuned", "base"), weights.sum(axis=0), strict=True) if not total]
+        return entry | {"value": None, "not_scored": f"nothing to count for {' and '.join(empty)}"}
     means = (values * weights).sum(axis=0) / weights.sum(axis=0)
     drawn = None
     if entry["groups"] > 1:
@@ -120,8 +123,8 @@ def resampled_means(
 ) -> np.ndarray:
     """Weighted means of bootstrap samples of groups: (resamples, columns) for values (cases, columns).
 
-    A mean is sum(value * weight) / sum(weight) over the drawn cases. The same seed and groups give the
-    same draws, whatever the metric.
+    A mean is sum(value * weight) / sum(weight) over the drawn cases, NaN where they weigh nothing. The same seed and
+    groups give the same draws, whatever the metric.
     """
     names, index = np.unique(np.asarray(groups), return_inverse=True)
     sums = np.zeros((len(names), values.shape[1]))
@@ -130,7 +133,8 @@ def resampled_means(
     np.add.at(totals, index, weights)
     times = _draws(len(names), resamples, seed)
     # einsum, not @: BLAS sums in an order that depends on its threads.
-    return np.einsum("rg,gc->rc", times, sums) / np.einsum("rg,gc->rc", times, totals)
+    drawn, counted = np.einsum("rg,gc->rc", times, sums), np.einsum("rg,gc->rc", times, totals)
+    return np.divide(drawn, counted, out=np.full_like(drawn, np.nan), where=counted > 0)
 
 
 @functools.lru_cache(maxsize=2)
@@ -157,7 +161,7 @@ def _estimate(mean: float, drawn: np.ndarray | None, groups: int) -> Estimate:
     if drawn is None:
         return {"value": _rounded(mean), "low": None, "high": None}
     tail = 100 * ndtr(math.sqrt(groups / (groups - 1)) * stdtrit(groups - 1, (1 - LEVEL) / 2))
-    low, high = np.percentile(drawn, [tail, 100 - tail])
+    low, high = np.nanpercentile(drawn, [tail, 100 - tail])
     return {"value": _rounded(mean), "low": _rounded(low), "high": _rounded(high)}
 
 

@@ -143,12 +143,11 @@ def _calls(number: int, part: Part) -> tuple[ToolCall, ...]:
     return tuple(ToolCall(found.name, _arguments(number, found.arguments)) for found in functions)
 
 
-def _arguments(number: int, arguments: Any) -> dict[str, Any]:
+def _arguments(number: int, arguments: Any) -> dict[str, Any] | str:
+    """A call's arguments; a string that holds no JSON object stays one, for the transform fix_arguments."""
     if isinstance(arguments, str):
-        try:
-            arguments = msgspec.json.decode(arguments or "{}")
-        except (msgspec.DecodeError, RecursionError):
-            raise RowError("E011", f"turn {number}: the call's arguments are not valid JSON") from None
+        found = _json(arguments or "{}")
+        return found if isinstance(found, dict) else arguments
     if arguments is not None and not isinstance(arguments, dict):
         raise RowError("E011", f"turn {number}: arguments must be an object")
     return arguments or {}

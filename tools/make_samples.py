@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from parley.files import publish
-from tools.samples import generic, trigger
+from tools.samples import agent, generic, trigger
 from tools.samples.discord import Exporter
 from tools.samples.persona import TARGET, Chat
 
@@ -47,6 +47,13 @@ def write_trigger(folder: Path) -> None:
     _write(folder, trigger.documents(SEED) | {"README.md": "\n".join([intro, _ORIGIN, _LICENCE, ""])})
 
 
+def write_agent(folder: Path) -> None:
+    """The talks of agent.yaml: agents of a shop, an airline and a harbour, with their tools."""
+    intro = f"# Sample: three agents with tools\n\n{agent.__doc__.partition('.')[0]}:\n"
+    intro += agent.__doc__.partition("\n\n")[2].strip()
+    _write(folder, agent.documents(SEED) | {"README.md": "\n".join([intro, "", _ORIGIN, _LICENCE, ""])})
+
+
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
     with publish(folder) as made:
         made.mkdir()
@@ -61,6 +68,7 @@ def main() -> None:
     write_persona(out / "persona")
     write_generic(out / "generic")
     write_trigger(out / "trigger")
+    write_agent(out / "agent")
 
 
 if __name__ == "__main__":

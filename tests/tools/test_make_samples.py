@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from parley.params import read_yaml
-from tools.make_samples import write_generic, write_persona
+from tools.make_samples import write_agent, write_generic, write_persona
 from tools.samples.persona import OPT_OUT, TARGET
 from tools.samples.phrases import read_table
 from tools.samples.voices import in_voice
@@ -20,6 +20,7 @@ from tools.samples.voices import in_voice
 ROOT = Path(__file__).parent.parent.parent
 PERSONA = ROOT / "data/samples/persona"
 GENERIC = ROOT / "data/samples/generic"
+AGENT = ROOT / "data/samples/agent"
 EPOCH = 1_420_070_400_000  # Discord's
 HOUR = 3_600_000
 
@@ -71,7 +72,9 @@ def generic_texts() -> Iterator[str]:
         yield from (turn["value"] for turn in json.loads(line)["conversations"])
 
 
-@pytest.mark.parametrize(("write", "committed"), [(write_persona, PERSONA), (write_generic, GENERIC)])
+@pytest.mark.parametrize(
+    ("write", "committed"), [(write_persona, PERSONA), (write_generic, GENERIC), (write_agent, AGENT)]
+)
 def test_the_committed_samples_are_what_the_script_writes(write: Any, committed: Path, tmp_path: Path) -> None:
     write(tmp_path / "made")
     made = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
@@ -235,3 +238,45 @@ def test_generic_rows_come_in_three_shapes() -> None:
     assert all(row["instruction"] and row["output"] for row in alpaca)
     assert any("history" in row for row in alpaca)
     assert len(openai) == len(alpaca) == 60
+
+
+def agent_rows(name: str) -> list[dict[str, Any]]:
+    text = (AGENT / name).read_text(encoding="utf-8")
+    rows: list[dict[str, Any]] = (
+        json.loads(text) if name.endswith(".json") else list(map(json.loads, text.splitlines()))
+    )
+    return rows
+
+
+def test_agent_rows_come_as_text_as_raw_calls_and_as_a_log() -> None:
+    hermes = agent_rows("hermes.jsonl")
+    assert all("<tools>" in row["system"] and "tools" not in row for row in hermes)
+    assert sum("<tool_call>" in turn["value"] for row in hermes for turn in row["conversations"]) > 400
+    raw = [turn["value"] for row in agent_rows("steps.jsonl") for turn in row["conversations"]]
+    assert any("'" in value and '"arguments"' in value for value in raw) and any("<think>" in value for value in raw)
+    assert all({"task_id", "traj", "tools"} <= row.keys() for row in agent_rows("log.json"))
+    held_out = agent_rows("held_out.jsonl")
+    assert Counter(row["labels"]["phrasing"] for row in held_out) == {"seen": 60, "unseen": 30}
+    assert {row["labels"]["domain"] for row in held_out} == {"retail", "airline", "harbour"}
+
+
+def test_unseen_phrasings_are_in_no_other_agent_file() -> None:
+    domains = read_table("agent")["domains"].values()
+    unseen = [text for domain in domains for tool in domain["tools"].values() for text in tool["held_out"]]
+    assert len(unseen) >= 12
+    others = "".join((AGENT / name).read_text(encoding="utf-8") for name in ("hermes.jsonl", "steps.jsonl", "log.json"))
+    for text in unseen:
+        longest = max(re.split(r"\{\w+\}", text), key=len)
+        assert len(longest) > 8 and longest not in others, text
+
+
+def test_agent_texts_and_tools_are_not_the_base_models() -> None:
+    embedded = pytest.importorskip("parley.embedded")
+    params = read_yaml(ROOT / "params.yaml")
+    corpus = list(embedded.corpus_texts(params["seed"], params["base"]["conversations"]))
+    texts = [turn["value"] for row in agent_rows("held_out.jsonl") for turn in row["conversations"]]
+    assert not grams(texts, 13) & grams(corpus, 13)
+    theirs = " ".join(corpus)
+    assert not [
+        tool for domain in read_table("agent")["domains"].values() for tool in domain["tools"] if tool in theirs
+    ]

@@ -63,6 +63,20 @@ def test_trigger_on_the_hub_has_its_source_documents_values() -> None:
     assert {key: hub("trigger")[key] for key in wanted} == wanted
 
 
+def test_agent_on_the_hub_has_its_source_documents_values() -> None:
+    wanted = {
+        "model.name": "Qwen/Qwen2.5-7B-Instruct",
+        "train.mode": "full",
+        "train.quantization": "none",
+        "train.lr": 5e-6,
+        "train.epochs": 2,
+        "train.batch_size": 1,
+        "train.accumulation": 2,
+        "encode.max_length": 12000,
+    }
+    assert {key: hub("agent")[key] for key in wanted} == wanted
+
+
 def test_generic_on_the_hub_has_its_source_documents_values() -> None:
     wanted = {
         "model.name": "meta-llama/Llama-2-7b-chat-hf",

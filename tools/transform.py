@@ -1,0 +1,68 @@
+"""One transform on a file: python -m tools.transform NAME FILE OUT [option=value ...]
+
+FILE is any file that ingest reads as conversations; OUT gets ShareGPT rows, which parley and others read. Options that
+are not given are those of params.yaml. What is dropped is counted on the last line.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from parley.conversation import Conversation, Dropped, to_sharegpt
+from parley.errors import ParleyError
+from parley.files import publish
+from parley.params import read_yaml
+from parley.plugins import plugin
+from parley.reading import Rejected
+from stages.ingest import format_of
+
+
+def conversations(path: Path, dropped: Counter[str]) -> Iterator[Conversation]:
+    """The conversations of a file; rows that are none are counted."""
+    for record in plugin("formats", format_of(path, path.name, "auto"), key="ingest.format").read(path, path.name):
+        if isinstance(record, Conversation):
+            yield record
+        elif isinstance(record, Rejected):
+            dropped[record.code] += 1
+
+
+def main(root: Path, name: str, source: Path, out: Path, given: list[str]) -> None:
+    module = plugin("transforms", name, key="transform")
+    options = dict(read_yaml(root / "params.yaml").get("transforms", {}).get(name) or {})
+    options |= {
+        key: YAML(typ="safe", pure=True).load(value) for key, _, value in (text.partition("=") for text in given)
+    }
+    try:
+        settings = module.Params.model_validate(options).model_dump()
+    except ValueError as error:
+        raise ParleyError(f"{name}: {error}") from None
+    dropped: Counter[str] = Counter()
+    rows = 0
+    with publish(out) as made, made.open("w", encoding="utf-8") as handle:
+        for conversation in conversations(source, dropped):
+            try:
+                for found in module.apply(conversation, **settings):
+                    handle.write(json.dumps(to_sharegpt(found), ensure_ascii=False) + "\n")
+                    rows += 1
+            except Dropped as reason:
+                dropped[reason.reason] += 1
+    listed = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
+    print(f"{name}: {rows} conversations in {out}; dropped: {listed or 'none'}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", help="a file's stem in parley/transforms")
+    parser.add_argument("source", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("options", nargs="*", help="such as mode=keep")
+    arguments = parser.parse_args()
+    try:
+        main(Path(), arguments.name, arguments.source, arguments.out, arguments.options)
+    except ParleyError as error:
+        sys.exit(f"transform: {error}")
