@@ -57,7 +57,7 @@ def files_below(top: Path, *, links_into: tuple[Path, ...]) -> list[tuple[Path, 
         for path in (Path(folder) / name for name in [*names, *folders]):
             if path.is_symlink() and not any(path.resolve().is_relative_to(place.resolve()) for place in links_into):
                 raise ParleyError(f"{path}: a link that leads out of {top}: copy what it names there instead")
-            if path.is_dir() or not _may_hold_chat(path):
+            if path.is_dir() or not may_hold_chat(path):
                 continue
             if not path.is_file():
                 raise ParleyError(f"{path}: not a plain file, or a link to nothing: remove it, or put the file there")
@@ -69,7 +69,8 @@ def _refuse(error: OSError) -> None:
     raise error  # os.walk would leave out what it may not read, and say nothing
 
 
-def _may_hold_chat(path: PurePath) -> bool:
+def may_hold_chat(path: PurePath) -> bool:
+    """Whether a file may be read, by its name: no media, nothing that lies beside chats."""
     return not (
         path.name.startswith(".") or MEDIA.fullmatch(path.suffix) or any(path.match(pattern) for pattern in BESIDE)
     )
@@ -131,10 +132,8 @@ def _archive_errors(path: Path) -> Iterator[None]:
 def _stream(path: Path, suffix: str) -> IO[bytes]:
     if suffix == ".gz":
         return cast(IO[bytes], gzip.open(path))
-    try:
-        import zstandard
-    except ImportError:
-        raise ParleyError(f"{path}: to read .zst, run `zstd -d` on it, or install the package zstandard") from None
+    import zstandard
+
     return cast(IO[bytes], zstandard.open(path))
 
 
@@ -154,7 +153,7 @@ def _unzip(path: Path, place: Path) -> None:
                 raise ParleyError(f"{path}: holds a symbolic link: unpack it yourself")
             if member.flag_bits & 1:
                 raise ParleyError(f"{path}: locked with a password: unpack it yourself")
-            if member.is_dir() or not _may_hold_chat(inner):
+            if member.is_dir() or not may_hold_chat(inner):
                 continue
             target = place / inner
             target.parent.mkdir(parents=True, exist_ok=True)

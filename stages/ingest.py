@@ -1,6 +1,6 @@
 """ingest: raw files of every format → messages and conversations, streamed.
 
-in    ingest.input                                   out   data/interim/{messages,conversations}.jsonl,
+in    ingest.input                                   out   data/interim/{messages,conversations,files}.jsonl,
 by    params `ingest`, `runtime`                           data/rejects/ingest.jsonl, metrics/ingest.json
                                                      run   python -m stages.ingest
 
@@ -10,6 +10,7 @@ The order in which a folder lists its files changes no byte.
 
 import contextlib
 import gc
+import hashlib
 import inspect
 import shutil
 import sys
@@ -17,14 +18,17 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
+
+import msgspec
 
 from parley.conversation import Message, SharegptRow, to_sharegpt
 from parley.errors import ParleyError
 from parley.files import SCHEMA, publish
-from parley.jsonl import rows_onto
+from parley.jsonl import rows_into, rows_onto
 from parley.numbering import checksum, join_rows
 from parley.params import Section, read_section
 from parley.plugins import plugin, plugin_names
@@ -65,6 +69,11 @@ class Job:
     name: str
     format: str
     params: Ingest
+
+    @property
+    def chat(self) -> bool:
+        """Whether the file may be called after people."""
+        return bool(getattr(plugin("formats", self.format, key="ingest.format"), "CHATS", False))
 
 
 @dataclass(slots=True)
@@ -118,6 +127,9 @@ def ingest(root: Path) -> None:
             tally.add(part)
         gather([job.place / REJECTS for job in jobs], rejects)
         join_rows([(job.place / ROWS, part.ids) for job, part in zip(jobs, parts, strict=True)], out / ROWS)
+        with rows_into(out / "files.jsonl") as add:
+            for job in filter(attrgetter("chat"), jobs):
+                add({"file": alias_of(job.name), "name": job.name})
         with rows_onto(rejects) as reject:
             messages_out = join(tally.runs, out / "messages.jsonl", scratch, drop=partial(drop_copy, reject, tally))
         if not messages_out and not tally.conversations:
@@ -142,7 +154,8 @@ def read_file(job: Job) -> Tally:
     tally = Tally()
     job.place.mkdir(parents=True)
     with rows_onto(job.place / ROWS) as add, rows_onto(job.place / REJECTS) as reject:
-        messages = sorted_out(records(job), add, reject, tally)
+        told = without_names(reject) if job.chat else reject
+        messages = sorted_out(records(job), add, told, tally)
         tally.runs = write_runs(messages, job.place / "runs", drop=partial(drop_copy, reject, tally))
     return tally
 
@@ -170,7 +183,30 @@ def sorted_out(records: Iterable[Record], add: Add, reject: Add, tally: Tally) -
 def drop_copy(reject: Add, tally: Tally, copy: Message, kept: str) -> None:
     """Counts and lists a copy of a message that stands at `kept`."""
     tally.dropped[DUPLICATE] += 1
-    reject(Rejected(copy.source, copy.id, DUPLICATE, f"also at {kept}"))
+    reject(Rejected(alias(copy.source), copy.id, DUPLICATE, f"also at {alias(kept)}"))
+
+
+def without_names(reject: Add) -> Add:
+    """Lists rejects of a chat with its file's alias, in the ids too that are made from the file's name."""
+
+    def told(record: Rejected) -> None:
+        shown = alias(record.source)
+        stem, hidden = (PurePosixPath(source.rpartition(":")[0]).stem for source in (record.source, shown))
+        reject(msgspec.structs.replace(record, source=shown, id=record.id.replace(stem, hidden)))
+
+    return told
+
+
+@cache
+def alias_of(name: str) -> str:
+    """What rejects call a chat's file, whose name is often a person's; data/interim/files.jsonl says which it is."""
+    return f"chat-{hashlib.sha256(name.encode()).hexdigest()[:8]}{PurePosixPath(name).suffix}"
+
+
+def alias(source: str) -> str:
+    """A chat's file:line as rejects show it."""
+    name, _, line = source.rpartition(":")
+    return f"{alias_of(name)}:{line}"
 
 
 def gather(parts: Iterable[Path], target: Path) -> None:

@@ -1,7 +1,8 @@
 """make forget AUTHOR=id [YES=1]: a person leaves the raw copy, every output, the caches, and comes back with none.
 
-Without YES=1 it only says what it would do. Their messages go from the JSON files below data/raw, and their names
-and what others quote of them from the rest of those files; other raw files are named, to be made again or removed.
+Without YES=1 it only says what it would do. Their messages go from the files below data/raw (JSON, tables of text,
+WhatsApp's chats), and their names and what others quote of them from the rest of those files; archives and the like
+are named, to be unpacked or removed.
 Everything made from the data goes too, and `make repro` makes it anew. At the end every file that git does not
 keep is searched. What was copied, pushed or exported elsewhere is out of reach.
 """
@@ -22,10 +23,11 @@ from parley.identifiers import LETTER
 from parley.jsonl import rows_of
 from parley.names import ORDINARY
 from parley.params import read_yaml
-from parley.people import People, meet, without_quotes
+from parley.people import People, meet
 from parley.quality import FILE
-from parley.redaction import names
+from parley.sources import may_hold_chat
 from tools.recipe import round_trip
+from tools.rewrite import is_text, rewrite
 
 MADE = ("interim", "sharegpt", "splits", "encoded", "eval", "rejects", "pseudonyms.json")
 CACHES = (
@@ -46,17 +48,23 @@ def forget(root: Path, author: str, *, sure: bool, say: Callable[[str], None]) -
     say(f"{author}: {people.messages[author]} messages, {len(shown)} names")
     made = [*(root / "data" / name for name in MADE), root / "models/trained", root / "models/merged"]
     made += [root / "metrics/report.html", root / "metrics/report.md", *(root / name for name in CACHES)]
+    raw = sorted(path for path in (root / "data/raw").rglob("*") if path.is_file() and may_hold_chat(path))
+    if closed := [str(path.relative_to(root)) for path in raw if not is_text(path)]:
+        raise ParleyError(
+            f"{', '.join(closed)}: no search can look into it: unpack it, save it as UTF-8, or remove it, and `dvc add "
+            "data/raw` if you track that; then again. Nothing is changed yet"
+        )
     if not sure:
         say(
-            f"would rewrite the JSON files below data/raw, add the id to convert.exclude_authors and remove "
+            f"would rewrite the files below data/raw, add the id to convert.exclude_authors and remove "
             f"{', '.join(str(path.relative_to(root)) for path in made if path.exists())} and what DVC keeps of them; "
             "nothing is changed yet: say it with YES=1"
         )
         return []
     exclude(root / "params.yaml", author)
-    for path in sorted(path for path in (root / "data/raw").rglob("*") if path.is_file()):
+    for path in raw:
         if not rewrite(path, author, people):
-            say(f"{path.relative_to(root)}: not JSON, so not rewritten: remove it, or export it again without them")
+            say(f"{path.relative_to(root)}: no export that is known, so only their names went: look at what they wrote")
     source = read_yaml(root / "params.yaml")["ingest"]["input"]
     if not (root / source).resolve().is_relative_to((root / "data/raw").resolve()):
         say(f"{source} (ingest.input) is not below data/raw and stays as it is; the opt-out list keeps them out")
@@ -73,7 +81,8 @@ def forget(root: Path, author: str, *, sure: bool, say: Callable[[str], None]) -
 
 def known(root: Path, author: str) -> People:
     """The people of data/interim. Raises ParleyError if the author is none of them, or is the one to be learnt."""
-    if read_yaml(root / "params.yaml")["convert"]["target"] == author:
+    target = read_yaml(root / "params.yaml")["convert"]["target"]
+    if author in (target if isinstance(target, list) else [target]):
         raise ParleyError(
             f"{author!r} is convert.target: choose another target first, or remove data/raw and `make clean`"
         )
@@ -92,44 +101,6 @@ def exclude(path: Path, author: str) -> None:
         params["convert"]["exclude_authors"] = [*params["convert"]["exclude_authors"], author]
         with publish(path) as made, made.open("w", encoding="utf-8") as handle:
             yaml.dump(params, handle)
-
-
-def rewrite(path: Path, author: str, people: People) -> bool:
-    """Whether the file is JSON, or lines of it; if so it is written again without the person."""
-    hide = names({author: people.names[author]}, {})
-    try:
-        values, lines = [json.loads(path.read_bytes())], False
-    except ValueError:
-        try:
-            values, lines = [json.loads(line) for line in path.read_bytes().splitlines() if line.strip()], True
-        except ValueError:
-            return False
-    cleared = [
-        _without(value, author, lambda text: hide(without_quotes(text, people.unquotable))[0])
-        for value in values
-        if not _is_theirs(value, author)
-    ]
-    with publish(path) as made:
-        texts = [json.dumps(value, ensure_ascii=False, indent=None if lines else 2) for value in cleared]
-        made.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
-    return True
-
-
-def _without(value: Any, author: str, hide: Callable[[str], str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _without(inner, author, hide) for key, inner in value.items() if not _is_theirs(inner, author)}
-    if isinstance(value, list):
-        return [_without(inner, author, hide) for inner in value if not _is_theirs(inner, author)]
-    return hide(value) if isinstance(value, str) else value
-
-
-def _is_theirs(value: Any, author: str) -> bool:
-    """Whether a record is the person, or written by them, under one of the keys that exports use."""
-    if not isinstance(value, dict):
-        return False
-    writer = value.get("author", value.get("user"))
-    ids = [value.get(key) for key in ("id", "from_id", "actor_id", "author_id", "user_id")]
-    return author in map(str, [*ids, writer.get("id") if isinstance(writer, dict) else writer])
 
 
 def clear_dvc(root: Path) -> None:

@@ -24,6 +24,8 @@ from parley.reading import Notice, Record, Rejected, pieces_of
 from parley.shapes import shape_of
 from parley.timestamps import milliseconds, snowflake_time
 
+CHATS = True
+
 SPEECH = ("Default", "Reply")  # every other type is written by Discord, in English
 SYSTEM = (
     *("RecipientAdd", "RecipientRemove", "Call", "ChannelNameChange", "ChannelIconChange", "ChannelPinnedMessage"),

@@ -24,6 +24,8 @@ from parley.timestamps import milliseconds, snowflake_time
 SPEECH, COMMANDS = (0, 19), (20, 23)  # message types: said and replied; answers to a command
 FORWARD = 1  # type of a reference
 
+CHATS = True
+
 
 class Thing(msgspec.Struct, gc=False):
     """An attachment, sticker, interaction or snapshot: only that there is one matters."""

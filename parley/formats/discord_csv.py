@@ -20,6 +20,8 @@ from parley.rows import RowError, read_rows
 from parley.shapes import shape_of
 from parley.timestamps import milliseconds
 
+CHATS = True
+
 CHANNEL = re.compile(r"\[(\d{15,20})\]")
 # What Discord writes by itself looks like speech here; only words that nobody types are told apart.
 SYSTEM = re.compile(

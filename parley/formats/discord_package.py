@@ -21,6 +21,8 @@ from parley.rows import RowError, read_rows
 from parley.shapes import shape_of
 from parley.timestamps import snowflake_time
 
+CHATS = True
+
 UNKNOWN = "owner"
 
 

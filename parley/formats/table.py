@@ -24,6 +24,8 @@ from parley.timestamps import milliseconds
 YEAR_5138 = 1e11  # as seconds; as milliseconds it is the year 1973
 Cell = str | int | float | None
 
+CHATS = True
+
 
 class Row(msgspec.Struct, gc=False):
     """One row as it comes, of either kind."""

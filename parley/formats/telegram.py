@@ -21,6 +21,8 @@ from parley.rows import RowError, records_of
 from parley.shapes import shape_of
 from parley.timestamps import milliseconds
 
+CHATS = True
+
 ALONE = ("personal_chat", "bot_chat", "saved_messages")  # types of chats with one other, whose id is a user's
 
 

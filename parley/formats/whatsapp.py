@@ -20,6 +20,8 @@ from parley.conversation import Message
 from parley.errors import ParleyError
 from parley.reading import Record, Rejected, lines_of
 
+CHATS = True
+
 MARK = "\u200e"  # left-to-right mark: WhatsApp puts it before what it writes itself
 HEADER = re.compile(
     rf"{MARK}?\[?(\d{{1,4}})([./-])(\d{{1,2}})\2(\d{{2,4}}),?[\s\u202f](\d{{1,2}})[:.](\d\d)(?:[:.](\d\d))?"

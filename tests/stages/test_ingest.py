@@ -55,7 +55,8 @@ def run(root: Path) -> tuple[list[Any], list[Any], list[Any], dict[str, Any]]:
     assert sum(counts["dropped"].values()) == len(rejects)
     assert {row["schema"] for row in [*messages, *conversations, *rejects]} <= {1}
     assert sorted(path.name for path in (root / "data").iterdir()) == ["interim", "raw", "rejects"]
-    assert sorted(path.name for path in (root / "data/interim").iterdir()) == ["conversations.jsonl", "messages.jsonl"]
+    names = sorted(path.name for path in (root / "data/interim").iterdir())
+    assert names == ["conversations.jsonl", "files.jsonl", "messages.jsonl"]
     return messages, conversations, rejects, counts
 
 
@@ -71,8 +72,23 @@ def test_copies_of_a_message_become_the_one_exported_last(tmp_path: Path) -> Non
     ]
     assert [row["text"] for row in messages[2:]] == ["old"] * 19 + ["new"] * 20
     assert counts["dropped"] == {"duplicate message": 10}
-    assert {row["source"].partition(":")[0] for row in rejects} == {"a.json"}
-    assert rejects[0]["reason"].startswith("also at b.json:")
+    assert {row["source"].partition(":")[0] for row in rejects} == {ingest.alias_of("a.json")}
+    assert rejects[0]["reason"].startswith(f"also at {ingest.alias_of('b.json')}:")
+
+
+def test_rejects_call_a_chats_file_by_another_name_and_interim_says_which(tmp_path: Path) -> None:
+    root = workspace(tmp_path)
+    name = "Direct Messages - Anastazja.json"
+    chat = export(range(1, 4))
+    chat["messages"][1]["timestamp"] = chat["messages"][2]["author"] = None
+    put(root, name, chat)
+    put(root, "copy of Anastazja.json", export([1], exported="2025-02-01T00:00:00Z"))
+    put(root, "rows.jsonl", b'{"question": "q", "answer": "a"}\n{"question": "q", "answer": 1}\n')
+    _, _, rejects, _ = run(root)
+    shown = {row["file"]: row["name"] for row in map(json.loads, (root / "data/interim/files.jsonl").open())}
+    assert sorted(shown.values()) == [name, "copy of Anastazja.json"]
+    assert {shown.get(row["source"].partition(":")[0], row["source"]) for row in rejects} == {name, "rows.jsonl:2"}
+    assert "Anastazja" not in (root / "data/rejects/ingest.jsonl").read_text()
 
 
 def test_the_order_of_messages_and_files_changes_no_byte(tmp_path: Path) -> None:

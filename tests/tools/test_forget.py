@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from test_recipes_end_to_end import checkout, dvc, lay  # noqa: F401
 from parley.errors import ParleyError
 from parley.params import read_yaml
 from parley.people import People
-from tools.forget import forget, rewrite, search
+from tools.forget import forget, search
+from tools.rewrite import is_text, rewrite
 
 ANA, BEN, CAT = "100000000000000001", "100000000000000002", "100000000000000003"
 NAMES = {ANA: "Anastazja Ruiz", BEN: "Benedict", CAT: "Kätchen Quimby"}
@@ -75,6 +77,12 @@ def test_a_person_is_in_no_file_any_more(checkout: Path) -> None:  # noqa: F811
     assert forget(root, CAT, sure=False, say=said.append) == []
     assert found(root, *person) == before and "YES=1" in said[-1]
 
+    with zipfile.ZipFile(root / "data/raw/older.zip", "w") as archive:
+        archive.writestr("older.json", "[]")
+    with pytest.raises(ParleyError, match=r"data/raw/older\.zip: no search can look into it"):
+        forget(root, CAT, sure=True, say=said.append)
+    (root / "data/raw/older.zip").unlink()
+    assert found(root, *person) == before
     assert forget(root, CAT, sure=True, say=said.append) == []
     assert found(root, *person) == {"params.yaml"}
     assert read_yaml(params)["convert"]["exclude_authors"] == [CAT] and params.read_text().count("#") == comments
@@ -85,14 +93,41 @@ def test_a_person_is_in_no_file_any_more(checkout: Path) -> None:  # noqa: F811
     assert not any(name.startswith(".dvc/cache/files") for name in found(root, CAT))
 
 
-def test_what_cannot_be_rewritten_or_is_unknown_is_named(tmp_path: Path) -> None:
+def test_a_raw_file_of_any_text_is_written_again_without_the_person(tmp_path: Path) -> None:
+    name, quote = NAMES[CAT], "my marmalade"
+    people = People({CAT: {name: None}, ANA: {NAMES[ANA]: None}}, {CAT: 1}, {quote})
+    files = {
+        "rows.jsonl": (
+            json.dumps({"author": CAT, "text": "hi"}) + '\n{"text": "bye Quimby"}\n',
+            '{"text": "bye <name>"}\n',
+        ),
+        "x [7].csv": (
+            f'AuthorID,Author,Content\n{CAT},"{name}","a\nb"\n{ANA},Ana,"> {quote}\nQuimby?"\n',
+            f'"AuthorID","Author","Content"\r\n"{ANA}","Ana","<name>?"\r\n',
+        ),
+        "chat.txt": (
+            f"1/13/24, 20:49 - Ana: hi\n1/13/24, 20:50 - {name}: a\nb\n1/13/24, 20:51 - Ana: ok Quimby\n",
+            "1/13/24, 20:49 - Ana: hi\n1/13/24, 20:51 - Ana: ok <name>\n",
+        ),
+    }
+    for file, (before, after) in files.items():
+        path = tmp_path / file
+        path.write_text(before)
+        assert rewrite(
+            path, name if file == "chat.txt" else CAT, People({**people.names, name: {name: None}}, {}, {quote})
+        )
+        assert path.read_bytes().decode() == after
+
+
+def test_of_other_texts_only_the_names_go_and_closed_files_are_known(tmp_path: Path) -> None:
     people = People({CAT: {NAMES[CAT]: None}, ANA: {NAMES[ANA]: None}}, {CAT: 1}, set())
-    (tmp_path / "chat.txt").write_text("[1] Kätchen Quimby: hi")
-    (tmp_path / "rows.jsonl").write_text(json.dumps({"author": CAT, "text": "hi"}) + '\n{"text": "bye Quimby"}\n')
-    (tmp_path / "Quimby.bin").write_bytes(b"\xff\xfe")
-    assert not rewrite(tmp_path / "chat.txt", CAT, people) and rewrite(tmp_path / "rows.jsonl", CAT, people)
-    assert (tmp_path / "rows.jsonl").read_text() == '{"text": "bye <name>"}\n'
-    assert [path.name for path in search(tmp_path, CAT, people)] == ["Quimby.bin", "chat.txt"]
+    notes, closed = tmp_path / "notes.txt", tmp_path / "Quimby.bin"
+    notes.write_text("Kätchen Quimby: hi\nAnastazja: yes")
+    closed.write_bytes("Quimby".encode("utf-16"))
+    assert [path.name for path in search(tmp_path, CAT, people)] == ["Quimby.bin", "notes.txt"]
+    assert (is_text(notes), is_text(closed)) == (True, False)
+    assert not rewrite(notes, CAT, people)
+    assert notes.read_text() == "<name>: hi\nAnastazja: yes\n"
 
 
 @pytest.fixture
