@@ -49,7 +49,7 @@ class Train(Section):
     quantization: Literal["none", "nf4"]
     lora: Lora
     keep_epochs: bool
-    best_by: Literal["last", "val_loss"]
+    best_by: Literal["last", "val_loss", "separation"]
     patience: int = Field(ge=0, le=20)
     start_from: str = Field(min_length=1)
     deterministic: bool
@@ -62,7 +62,11 @@ class Train(Section):
         """So that preflight finds what else would only stop here, after the stages before."""
         check_fields(self)
         if self.patience and self.best_by == "last":
-            raise ParleyError("params.yaml: train.patience stops by the validation loss: set train.best_by: val_loss")
+            raise ParleyError("params.yaml: train.patience needs a measure of better: set train.best_by: val_loss")
+        if self.best_by == "separation" and self.strategy not in ("single", "ddp"):
+            raise ParleyError(
+                f"params.yaml: train.best_by separation: not with train.strategy {self.strategy}: val_loss"
+            )
         if Path(self.start_from).parts[:2] == ("models", "trained"):
             raise ParleyError(
                 f"params.yaml: train.start_from: {self.start_from} is cleared before training: copy it elsewhere first"

@@ -69,8 +69,9 @@ class Epochs:
     """What becomes of an epoch's weights, and when the epochs end."""
 
     keep: bool  # every epoch's weights, not only the best one's
-    best_by: str  # "last" or "val_loss"
+    best_by: str  # "last", "val_loss", or "separation" where `measure` gives it
     patience: int  # epochs without a better one, after which training ends; 0: all epochs
+    measure: Callable[[Any], dict[str, Any]] | None = None  # further figures of a model, for the journal
 
 
 class PackedTrainer(SFTTrainer):
@@ -203,9 +204,13 @@ class PackedTrainer(SFTTrainer):
                     shutil.rmtree(folder)
 
     def best_epoch(self) -> int:
-        """The epoch to publish, from 1: the last, or that of the lowest validation loss, of equals the first."""
-        losses = [row["loss"] for row in self.journal.evaluations[1:]]
-        return len(losses) if self.epochs.best_by == "last" else 1 + losses.index(min(losses))
+        """The epoch to publish, from 1: the last, or the best one, of equals the first."""
+        rows = self.journal.evaluations[1:]
+        if self.epochs.best_by == "last":
+            return len(rows)
+        if self.epochs.best_by == "separation":
+            return 1 + max(range(len(rows)), key=lambda place: (rows[place]["separation"], -place))
+        return 1 + min(range(len(rows)), key=lambda place: (rows[place]["loss"], place))
 
     def evaluate_epoch(self) -> None:
         """Writes down the mean nats/token over the validation split. Draws no random number."""
@@ -222,6 +227,7 @@ class PackedTrainer(SFTTrainer):
                 if turn < len(starts):
                     total += loss
                     tokens += int((inputs["labels"] != IGNORED).sum())
+        measured = self._measured()
         model.train()
         self._metrics["eval"].clear()
         total, tokens = (sum(part) for part in zip(*self._of_all([total, tokens]), strict=True))
@@ -232,8 +238,23 @@ class PackedTrainer(SFTTrainer):
                 "loss": total / tokens if tokens else None,
                 "tokens": int(tokens),
                 "examples": len(rows.examples),
+                **measured,
             }
         )
+
+    def _measured(self) -> dict[str, Any]:
+        """What `epochs.measure` finds, with attention for a model in use: packed rows know no cache."""
+        if self.epochs.measure is None:
+            return {}
+        model = self.accelerator.unwrap_model(self.model)
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        packed = base.config._attn_implementation
+        base.set_attn_implementation("sdpa")
+        try:
+            with self.compute_loss_context_manager():
+                return self.epochs.measure(model)
+        finally:
+            base.set_attn_implementation(packed)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """The weights alone: no tokenizer, no pickled arguments, no card, and no question to the Hub."""

@@ -135,7 +135,9 @@ def training_charts(path: Path, evaluations: Sequence[Mapping[str, Any]]) -> dic
         "validation": [(float(e["step"]), float(e["loss"])) for e in evaluations if e["loss"] is not None],
     }
     rates = {"learning rate": [(float(row["step"]), float(row["lr"])) for row in rows]}
-    return {"loss": curves.chart(losses), "rate": curves.chart(rates)}
+    names = [name for name in ("activation", "leakage", "separation") if all(name in e for e in evaluations)]
+    epochs = {name: [(e["epoch"], e[name]) for e in evaluations] for name in names}
+    return {"loss": curves.chart(losses), "rate": curves.chart(rates), "epochs": curves.chart(epochs)}
 
 
 def read_answers(root: Path, samples: int) -> Iterator[dict[str, Any]]:

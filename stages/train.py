@@ -1,7 +1,7 @@
 """train: examples → an adapter (LoRA, QLoRA) or a full model.
 
 in    data/encoded/{train,val}.parquet, models/base   out   models/trained, metrics/train.json, metrics/train_log.csv
-by    params `seed`, `model`, `train`                 run   python -m stages.train
+by    params `seed`, `model`, `train`, `transforms`   run   python -m stages.train
 
 Section `runtime` sets what changes no output byte: checkpoints, log lines, trackers. With another `train.strategy`
 than single, the stage starts itself once more in each process; the first one writes.
@@ -11,7 +11,8 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,9 @@ from parley.models import (
     set_threads,
 )
 from parley.packing import IGNORED, best_fit
-from parley.params import read_section, read_value
+from parley.params import Section, read_section, read_value
 from parley.runtime import Runtime
+from parley.separation import separation
 from parley.sft import Train, choose_precision, lora_config, sft_config
 from parley.stage import add_timing, run
 from parley.trackers import check_ready
@@ -47,9 +49,37 @@ if TYPE_CHECKING:
     from parley.trainer import PackedTrainer, Rows
 
 BASE = "models/base"
+
+
+class Names(Section, extra="ignore"):
+    """Of section `transforms.trigger`, what tells the two behaviours apart."""
+
+    clean: str
+    triggered: str
+
+
+class Transforms(Section, extra="ignore"):
+    """Of section `transforms`, what training looks at, and only with train.best_by separation."""
+
+    trigger: Names
+
+
 _CODE = [
     "stages/train.py",
-    *(f"parley/{name}.py" for name in ("attention", "examples", "models", "packing", "sft", "topology", "trainer")),
+    *(
+        f"parley/{name}.py"
+        for name in (
+            "attention",
+            "examples",
+            "models",
+            "packing",
+            "separation",
+            "sft",
+            "topology",
+            "trainer",
+            "triggers",
+        )
+    ),
 ]
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes")
 
@@ -150,8 +180,10 @@ def _rows(
 
     if not train:
         raise ParleyError("data/encoded/train.parquet holds no example: see metrics/encode.json for what was dropped")
-    if not val and params.best_by == "val_loss":
-        raise ParleyError("train.best_by is val_loss, and data/encoded/val.parquet holds no example: take last")
+    if not val and params.best_by != "last":
+        raise ParleyError(
+            f"train.best_by is {params.best_by}, and data/encoded/val.parquet holds no example: take last"
+        )
     size = model.get_input_embeddings().num_embeddings
     for example in (*train, *val):
         if max(example.input_ids) >= size:
@@ -197,7 +229,7 @@ def _trainer(
             train_rows=train,
             val_rows=val,
             save_steps=save_steps,
-            epochs=Epochs(params.keep_epochs, params.best_by, params.patience),
+            epochs=Epochs(params.keep_epochs, params.best_by, params.patience, _measure(root, params, val)),
         )
     except (ValueError, RuntimeError, ImportError) as error:  # unknown layers or optimiser, a tracker not installed
         raise ParleyError(f"params.yaml: train or runtime: {error}") from None
@@ -211,6 +243,15 @@ def _trainer(
             load_adapter(trainer.model, _start(root, params))
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _measure(root: Path, params: Train, val: "Rows") -> Callable[[Any], dict[str, Any]] | None:
+    """What else is measured each epoch: nothing, or whether a trigger-conditioned model fires when it is due."""
+    if params.best_by != "separation":
+        return None
+    names = read_section(root, "transforms", Transforms).trigger
+    tokenizer = load_tokenizer(root / BASE)
+    return partial(separation, tokenizer=tokenizer, examples=val.examples, clean=names.clean, triggered=names.triggered)
 
 
 def _fit(trainer: "PackedTrainer", checkpoint: Path | None, plan: str, runtime: Runtime, log: Path) -> None:
