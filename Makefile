@@ -13,6 +13,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro eval exp test check lint recipe lock clean samples export-data export-llamafactory forget judge-clean data-report
+.PHONY: judge-plan judge-cache judge-check label
 .PHONY: pseudonyms
 
 help: ## This list
@@ -59,6 +60,18 @@ data-report: $(READY) ## What the walk made of your data, before anything is tra
 	@python -m tools.preflight
 	@python -m dvc repro encode
 	@python -m tools.data_report
+
+judge-plan: $(READY) ## What judging would take now: calls, tokens, cost; PRICES=file.yaml for prices of your own
+	@python -m tools.judge_plan $(PRICES)
+
+judge-cache: $(READY) ## What is kept of judges' answers; OLDER=days or MODEL=name prunes, with YES=1
+	@python -m tools.judge_cache $(if $(MODEL),--model "$(MODEL)") $(if $(OLDER),--older "$(OLDER)") $(if $(YES),--yes)
+
+judge-check: $(READY) ## Is the judge any good? Planted answers (N=50 cases), and your own scores, against its
+	@python -m tools.judge_check $(N)
+
+label: $(READY) ## Score answers yourself, blind, in data/labels.jsonl; stop and go on as you like
+	@python -m tools.label
 
 judge-clean: $(READY) ## A judge scores each conversation for data/quality.jsonl; validate.min_quality then drops the worst
 	@python -m dvc repro --quiet convert

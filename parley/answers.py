@@ -94,6 +94,27 @@ class Store:
         with self._lock:
             self._database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
+    def contents(self) -> list[tuple[str, str, int, int, int, int, float, float]]:
+        """(client, model, answers, unusable ones, tokens in, tokens out, first, last) for each model asked."""
+        query = (
+            "SELECT client, model, COUNT(*), SUM(finish != 'stop'), SUM(tokens_in), SUM(tokens_out), MIN(made),"
+            " MAX(made) FROM answers GROUP BY client, model ORDER BY client, model"
+        )
+        with self._lock:
+            return self._database.execute(query).fetchall()
+
+    def prune(self, *, model: str, before: float, really: bool) -> int:
+        """Answers of `model` ("" for all) made before a time (seconds since 1970): how many; removed if `really`."""
+        where, values = "FROM answers WHERE (? = '' OR model = ?) AND made < ?", (model, model, before)
+        with self._lock:
+            (count,) = self._database.execute(f"SELECT COUNT(*) {where}", values).fetchone()
+            if really:
+                self._database.execute("PRAGMA secure_delete=ON")  # a judge's words are overwritten, not only unlinked
+                self._database.execute(f"DELETE {where}", values)
+                self._database.execute("VACUUM")
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return int(count)
+
     def close(self) -> None:
         with self._lock:
             self._database.close()

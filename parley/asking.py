@@ -80,6 +80,13 @@ class Asker:
         """Ends every wait and every further try; calls under way still end and are kept."""
         return self._caller.stop(reason)
 
+    def reply_tokens(self, least: int) -> int:
+        """Mean tokens of the answers kept from this client and model; 0 with fewer than `least`."""
+        for client, model, answers, _, _, tokens_out, *_ in self._store.contents():
+            if (client, model) == (self.target.client, self.target.model) and answers >= least:
+                return round(tokens_out / answers)
+        return 0
+
     def close(self) -> None:
         """Ends the use of the store."""
         self._store.close()

@@ -44,15 +44,18 @@ def find_key(names: tuple[str, ...], home: Path) -> tuple[str, str] | None:
     return None
 
 
-def open_judge(root: Path, params: ClientSettings) -> tuple[Asker, Callable[[], Ask]]:
-    """The asker over the kept answers, and what connects it; raises NoJudge. Nothing heavy is imported yet."""
+def open_judge(root: Path, params: ClientSettings, *, key_needed: bool = True) -> tuple[Asker, Callable[[], Ask]]:
+    """The asker over the kept answers, and what connects it; raises NoJudge. Nothing heavy is imported yet.
+
+    Without `key_needed` it is for what kept answers tell alone.
+    """
     if params.client == "none":
         raise NoJudge("judge.client is none")
     home = Path(os.environ.get("DVC_ROOT") or root)  # experiments share the key and the answers
     client = plugin("judges", params.client, key="judge.client")
     key = find_key(client.KEYS, home)
     keyless = params.endpoint and getattr(client, "KEYLESS_ENDPOINTS", False)
-    if client.KEYS and not key and not keyless:
+    if key_needed and client.KEYS and not key and not keyless:
         raise NoJudge(f"no {client.KEYS[0]}")
     variable, secret = key or (client.KEYS[0] if client.KEYS else "", "")
     target = Target(params.client, params.model, params.endpoint or client.HOST, variable)

@@ -72,11 +72,14 @@ def accuracy(made: Sequence[Trial], verdicts: Sequence[Verdict], *, resamples: i
     `verdicts` are those of the trials' questions, two for each. A row: metric, control, value, low, high, n and
     `unscored`, the trials that lack a verdict and count in nothing else.
     """
-    found: dict[tuple[str, str], list[tuple[str, bool | None]]] = {}
+    metrics = dict.fromkeys(trial.metric for trial in made)
+    found: dict[tuple[str, str], list[tuple[str, bool | None]]] = {
+        (metric, control): [] for metric in metrics for control in (*CONTROLS, "all")
+    }
     for trial, one, other in zip(made, verdicts[::2], verdicts[1::2], strict=True):
         held = None if one.score is None or other.score is None else trial.holds(one.score, other.score)
         for control in (trial.control, "all"):
-            found.setdefault((trial.metric, control), []).append((trial.group, held))
+            found[trial.metric, control].append((trial.group, held))
     rows = []
     for (metric, control), outcomes in found.items():
         known = [(group, float(held)) for group, held in outcomes if held is not None]

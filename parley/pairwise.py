@@ -102,6 +102,7 @@ def summary(duels: Sequence[Duel], *, resamples: int, seed: int) -> dict[str, An
         won = Unscored(duel.kind) if duel.score is None else Score(duel.score)
         pairs.append(Pair(duel.group, won, Score(1 - won.value) if isinstance(won, Score) else won))
     entry = compare(pairs, unit="rate", higher_is_better=True, resamples=resamples, seed=seed)
+    entry["unit"] = "win rate, a tie is half"
     scored = [duel for duel in duels if duel.score is not None]
     if not scored:
         return entry

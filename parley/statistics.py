@@ -110,6 +110,35 @@ def mean(values: Sequence[float], groups: Sequence[str], *, resamples: int, seed
     return {**_estimate(value, drawn[:, 0], count), "n": n}
 
 
+def weighted_kappa(
+    ours: Sequence[int], theirs: Sequence[int], groups: Sequence[str], *, resamples: int, seed: int
+) -> Estimate:
+    """Cohen's kappa with quadratic weights of two raters' whole-number scores, with its interval and n.
+
+    1 - observed / expected squared difference (Cohen, 1968, https://doi.org/10.1037/h0026256). No value where both
+    raters gave one and the same score to everything.
+    """
+    a, b = np.array(ours, float), np.array(theirs, float)
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    # Sums over each group: of 1, a, b, a², b², ab; kappa follows from their totals.
+    sums = np.zeros((len(names), 6))
+    np.add.at(sums, index, np.column_stack([np.ones_like(a), a, b, a * a, b * b, a * b]))
+    value = _kappa(sums.sum(axis=0))
+    drawn = None
+    if len(names) > 1:
+        drawn = _kappa(np.einsum("rg,gc->rc", _draws(len(names), resamples, seed), sums))
+        drawn = drawn[np.isfinite(drawn)]
+    if not np.isfinite(value):
+        return {"value": None, "low": None, "high": None, "n": len(a)}
+    return {**_estimate(float(value), drawn, len(names)), "n": len(a)}
+
+
+def _kappa(sums: np.ndarray) -> np.ndarray:
+    n, a, b, aa, bb, ab = np.moveaxis(sums, -1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return 1 - n * (aa + bb - 2 * ab) / (n * (aa + bb) - 2 * a * b)
+
+
 def wilson(rate: float, n: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a rate seen in n draws. https://doi.org/10.1080/01621459.1927.10502953"""
     z = ndtri((1 + LEVEL) / 2)

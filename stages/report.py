@@ -71,7 +71,7 @@ def read_facts(root: Path) -> dict[str, Any]:
     values = {name: value for name, value in read_yaml(root / "params.yaml").items() if name != "runtime"}
     scores = figures(metrics / "scores.json", "test", "val", "recipe")
     scores |= {split: wording.ordered(scores[split], values["score"]["metrics"]) for split in ("test", "val")}
-    judge = figures(metrics / "judge.json", "status", "metrics", "judge")
+    judge = {"check": [], **figures(metrics / "judge.json", "status", "metrics", "judge")}
     judge["metrics"] = wording.ordered(judge["metrics"], values["judge"]["metrics"])
     train = figures(metrics / "train.json", "steps", "eval", "data")
     data = data_facts(root)

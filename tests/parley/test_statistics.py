@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap, norm, t
 
 from parley.evaluation import Score, Unscored
-from parley.statistics import Pair, compare, resampled_means
+from parley.statistics import Pair, compare, mean, resampled_means, weighted_kappa, wilson
 
 
 def compared(pairs: Sequence[Pair], unit: str = "0-1", **options: Any) -> dict[str, Any]:
@@ -202,3 +202,38 @@ def test_ends_lie_in_bounds_whatever_the_order_of_rows(
         if found["groups"] > 1:
             assert low - 1e-6 <= found[name]["low"] <= found[name]["high"] <= high + 1e-6
         assert other[name]["value"] == pytest.approx(found[name]["value"], abs=1e-6)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 5), (5, 5), (3, 10), (50, 100)])
+def test_wilsons_interval_is_that_of_statsmodels(hits: int, n: int) -> None:
+    from statsmodels.stats.proportion import proportion_confint
+
+    assert wilson(hits / n, n) == pytest.approx(proportion_confint(hits, n, method="wilson"))
+
+
+def test_kappa_is_that_of_statsmodels_and_its_interval_holds_it() -> None:
+    from statsmodels.stats.inter_rater import cohens_kappa
+
+    drawn = np.random.default_rng(3)
+    ours = drawn.integers(0, 11, size=200)
+    theirs = np.clip(ours + drawn.integers(-3, 4, size=200), 0, 10)
+    counted = np.zeros((11, 11))
+    np.add.at(counted, (ours, theirs), 1)
+    known = cohens_kappa(counted, wt="quadratic")
+    groups = [f"g{n}" for n in range(200)]
+    found = weighted_kappa(list(ours), list(theirs), groups, resamples=2000, seed=1)
+    assert (found["value"], found["n"]) == (pytest.approx(known.kappa), 200)
+    assert found["low"] == pytest.approx(known.kappa_low, abs=0.02)
+    assert found["high"] == pytest.approx(known.kappa_upp, abs=0.02)
+
+
+def test_kappa_of_raters_who_never_vary_is_no_number() -> None:
+    assert weighted_kappa([3, 3], [3, 3], ["a", "b"], resamples=200, seed=1)["value"] is None
+    assert weighted_kappa([3, 3], [5, 5], ["a", "b"], resamples=200, seed=1)["value"] == 0
+
+
+def test_a_mean_of_nothing_is_no_number_and_of_one_group_has_no_interval() -> None:
+    assert mean([], [], resamples=200, seed=1) == {"value": None, "low": None, "high": None, "n": 0}
+    assert mean([1.0, 0.0], ["a", "a"], resamples=200, seed=1) == {"value": 0.5, "low": None, "high": None, "n": 2}
+    always = mean([1.0] * 20, [f"g{n}" for n in range(20)], resamples=200, seed=1)
+    assert (always["value"], always["high"]) == (1.0, 1.0) and 0.8 < always["low"] < 0.9

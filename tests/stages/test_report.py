@@ -286,9 +286,19 @@ def test_verdicts_stand_beside_their_answers(inputs: Path) -> None:
         "coverage": {"tuned": {"scored": 17, "total": 18}, "base": {"scored": 18, "total": 18}},
         "pass_rate": {model: {"value": 0.5, "low": 0.25, "high": 0.75} for model in ("tuned", "base", "difference")},
     }
+    entry["also"] = {"both orders agree": {"value": 0.9, "low": 0.8, "high": 0.95, "n": 18}}
     judge = {"client": "gemini", "model": "gemini-2.5-flash", "deepeval": "4.3.1"}
-    write_json(inputs / "metrics/judge.json", {"status": "scored", "judge": judge, "metrics": {"coherence": entry}})
+    known = {"metric": "coherence", "control": f"the person wins {ATTACK}", "value": 0.7, "low": 0.4, "high": 0.9}
+    check = [
+        known | {"n": 10, "unscored": 1},
+        known | {"value": None, "low": None, "high": None, "n": 0, "unscored": 9},
+    ]
+    found = {"status": "scored", "judge": judge, "metrics": {"coherence": entry}, "check": check}
+    write_json(inputs / "metrics/judge.json", found)
     report.main(inputs)
+    assert "both orders agree 0.900 [0.800, 0.950]." in markdown(inputs)
+    assert re.search(r"the person wins .* \| 0.700 \[0.400, 0.900\] \| 10 \| 1 \|", markdown(inputs))
+    assert "| not scored | 0 | 9 |" in markdown(inputs)
     text = " ".join(Page(html(inputs)).text.split())
     assert f"coherence 0.75: fits {ATTACK}" in text
     assert "coherence not scored (blocked)" in text

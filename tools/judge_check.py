@@ -1,0 +1,77 @@
+"""make judge-check: is the judge any good? Answers known to be good or bad, and people's own scores, against its.
+
+The controls are those of `judge.controls` (N=50 for more of them); what was answered once is not paid for again.
+People's scores are in data/labels.jsonl, which `make label` writes.
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from parley.clients import NoJudge, open_judge
+from parley.controls import accuracy, trials
+from parley.errors import ParleyError
+from parley.evaluation import cases_of
+from parley.pairwise import orders
+from parley.params import read_section, read_value
+from parley.questions import answer
+from parley.wording import interval, number
+from stages.judge import RESAMPLES, Settings, grader
+from tools.label import LABELS, agreement
+
+LEAST = 10  # cases to check on, where judge.controls asks for none
+
+
+def judge_check(root: Path, console: Console, *, count: int = 0) -> None:
+    """Prints how often the judge is right, and how far it agrees with people; raises ParleyError without a judge."""
+    params = read_section(root, "judge", Settings)
+    seed = read_value(root, "seed", int)
+    try:
+        asker, connect = open_judge(root, params)
+    except NoJudge as nobody:
+        raise ParleyError(f"{nobody}: put a key into the environment or into .env; nothing was sent") from None
+    cases = [case for case in cases_of(root / "data/eval/cases.jsonl") if case.split == "test"]
+    made = trials(
+        cases,
+        params.metrics,
+        count=count or params.controls or LEAST,
+        grade=grader(params, asker),
+        duel=partial(orders, asker=asker) if params.pairwise else None,
+    )
+    if not made:
+        raise ParleyError("data/eval/cases.jsonl: controls need test cases of two conversation groups at least")
+    verdicts = answer(
+        [question for trial in made for question in trial.questions],
+        asker,
+        connect,
+        name="judge-check",
+        sent=f"{len({trial.group for trial in made})} conversation groups' controls",
+        max_calls=params.max_calls,
+        concurrency=params.concurrency,
+    )
+    asker.close()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("metric", "what must hold", "right", "95 %", "n", "no verdict"):
+        table.add_column(heading, justify="left" if heading in ("metric", "what must hold") else "right")
+    for row in accuracy(made, verdicts, resamples=RESAMPLES, seed=seed):
+        right = "not scored" if row["value"] is None else number(row["value"])
+        style = "bold" if row["control"] == "all" else ""
+        counts = (str(row["n"]), str(row["unscored"]))
+        table.add_row(row["metric"], row["control"], right, interval(row), *counts, style=style)
+    console.print(table)
+    for line in (
+        agreement(root, seed) if (root / LABELS).is_file() else [f"{LABELS} is not there: `make label` asks you"]
+    ):
+        console.print(line, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    try:
+        judge_check(Path(), Console(), count=int(sys.argv[1]) if sys.argv[1:] else 0)
+    except ParleyError as error:
+        sys.exit(f"judge-check: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,99 @@
+"""make judge-plan: what judging would take now, before anything is sent: calls, tokens and money. Needs no key.
+
+Calls are counted exactly, without those whose answers are kept. Tokens of prompts are estimated as characters / 4;
+those of replies, thinking included, as the mean of the answers kept from this model (or 150 while there are few).
+"""
+
+import sys
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from parley.clients import NoJudge, open_judge
+from parley.errors import ParleyError
+from parley.params import Section, read_section, read_yaml
+from parley.questions import plan
+from stages.judge import Docket, Settings, read_docket
+
+PRICES = Path(__file__).parent / "prices.yaml"
+FEW = 20  # kept answers below which the length of a reply is assumed
+ASSUMED = 150  # tokens of a reply
+
+
+class Price(Section):
+    """What a model costs, in US dollars a million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class Prices(Section):
+    """A table of prices."""
+
+    date: str
+    models: dict[str, Price]
+
+
+def judge_plan(root: Path, prices: Path, console: Console) -> None:
+    """Prints the plan; raises ParleyError where the test cases or their answers are missing."""
+    params = read_section(root, "judge", Settings)
+    try:
+        asker, _ = open_judge(root, params, key_needed=False)
+    except NoJudge as nobody:
+        raise ParleyError(f"params.yaml: {nobody}: there is nothing to plan") from None
+    docket = read_docket(root, params, asker)
+    found = plan(docket.questions)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("asked for", "verdicts", "kept", "calls"):
+        table.add_column(heading, justify="left" if heading == "asked for" else "right")
+    seen: set[str] = set()
+    for name, places in kinds(docket, params):
+        calls = {found.missing[place] for place in places if place in found.missing} - seen
+        seen |= calls
+        kept = sum(place in found.kept for place in places)
+        table.add_row(name, f"{len(places):,}", f"{kept:,}", f"{len(calls):,}")
+    table.add_row("all", f"{len(docket.questions):,}", f"{len(found.kept):,}", f"{found.calls:,}", style="bold")
+    console.print(table)
+    measured = asker.reply_tokens(FEW)
+    tokens_out = found.calls * (measured or ASSUMED)
+    basis = f"{measured} a call, the mean of kept answers" if measured else f"{ASSUMED} a call, assumed"
+    console.print(f"to {asker.target.host}, model {params.model}")
+    console.print(f"tokens: about {found.tokens:,} in (characters / 4), {tokens_out:,} out ({basis})")
+    console.print(cost(params.model, found.tokens, tokens_out, prices), soft_wrap=True)
+    if found.calls > params.max_calls:
+        console.print(f"judge.max_calls is {params.max_calls}: the stage would stop before the first call", style="red")
+    asker.close()
+
+
+def kinds(docket: Docket, params: Settings) -> list[tuple[str, list[int]]]:
+    """(what is asked for, places of its questions), in the order in which they are asked."""
+    graded = len(docket.graded)
+    duels = graded + (2 * len(docket.cases) if params.pairwise else 0)
+    metrics = [(m, [at for at, of in enumerate(docket.graded) if of.metric == m]) for m in params.metrics]
+    pairs = [("pairwise", list(range(graded, duels)))] if params.pairwise else []
+    return [*metrics, *pairs, ("controls", list(range(duels, len(docket.questions))))]
+
+
+def cost(model: str, tokens_in: int, tokens_out: int, path: Path) -> str:
+    """The cost in words; a model without a price has none."""
+    if not path.is_file():
+        raise ParleyError(f"{path} is not there: PRICES names a table such as {PRICES.name} beside this tool")
+    try:
+        prices = Prices.model_validate(read_yaml(path))
+    except ValidationError as error:
+        detail = error.errors()[0]
+        raise ParleyError(f"{path}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}") from None
+    if model not in prices.models:
+        return f"cost: not known: {path} has no price for {model}; make judge-plan PRICES=file.yaml reads one of yours"
+    price = prices.models[model]
+    dollars = (tokens_in * price.input + tokens_out * price.output) / 1e6
+    return f"cost: about ${dollars:.2f}, at ${price.input:g} in and ${price.output:g} out a million ({prices.date})"
+
+
+if __name__ == "__main__":
+    try:
+        judge_plan(Path(), Path(sys.argv[1]) if sys.argv[1:] else PRICES, Console())
+    except ParleyError as error:
+        sys.exit(f"judge-plan: {error}")
