@@ -8,13 +8,12 @@ In ChatML, cut at each `¦`, with what is trained in brackets:
 """
 
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from parley.control import control_strings
+from parley.control import CUT, control_strings
 from parley.conversation import Conversation, Turn
 from parley.errors import ParleyError
 from parley.proof import prove
@@ -33,12 +32,13 @@ class Template:
     end: str = ""  # the end token of an assistant's turn
     end_id: int = -1
     shift: int = 0  # characters from a generation marker to where the generation prompt ends
+    shows_tools: bool = False  # that are given beside the conversation
     lead: str = ""  # goes before a piece, and its ids come off again, where the tokenizer adds a blank to bare text
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token ids of a conversation; `spans` are [start, stop) of each of the speaker's turns, end token included."""
+    """Token ids of a conversation; `spans` are [start, stop) of the speaker's turns, end token included."""
 
     ids: list[int]
     spans: tuple[tuple[int, int], ...]
@@ -70,33 +70,33 @@ def template_of(tokenizer: "PreTrainedTokenizerBase") -> Template:
         end=end[0],
         end_id=tokenizer.convert_tokens_to_ids(end[0]),
         shift=len(prompt) - starts[0],
+        shows_tools="tools" in tokenizer.get_chat_template(tools=[]),
         lead="" if newline + letter == both else "\n",
     )
 
 
 def encode(
-    template: Template, conversations: Sequence[Conversation], *, speaker: Speaker = "assistant"
+    template: Template, conversations: Sequence[Conversation], *, speaker: Speaker = "assistant", last: bool = False
 ) -> list[Encoded]:
-    """The ids of conversations whose control strings were neutralised, the speaker's turns proved.
+    """The ids of conversations whose control strings were neutralised, the speaker's turns proved (`last`: the last).
 
     The proof: each of them decodes to the turn's text and the end token, else ParleyError names the row.
     """
-    rendered = [render(template.tokenizer, one, speaker=speaker, shift=template.shift) for one in conversations]
+    tokenizer, shift = template.tokenizer, template.shift
+    rendered = [render(tokenizer, one, speaker=speaker, last=last, shift=shift) for one in conversations]
     encoded = []
-    for conversation, (before, *turns) in zip(conversations, _ids(template, rendered), strict=True):
-        ids, spans = before, []
+    for conversation, (ids, *turns) in zip(conversations, _ids(template, rendered), strict=True):
+        spans = []
         for turn in turns:
             if template.end_id not in turn:
                 raise ParleyError(
                     f"{row_of(conversation)}: the chat template leaves an {speaker} turn without end token: {CHOOSE}"
                 )
             spans.append((len(ids), len(ids) + turn.index(template.end_id) + 1))
-            ids = ids + turn
+            ids += turn
         encoded.append(Encoded(ids, tuple(spans)))
-    decoded = template.tokenizer.batch_decode(
-        [one.ids[start:stop] for one in encoded for start, stop in one.spans], clean_up_tokenization_spaces=False
-    )
-    prove(conversations, iter(decoded), speaker=speaker, end=template.end)
+    decoded = _decode(template, [one.ids[start:stop] for one in encoded for start, stop in one.spans])
+    prove(conversations, iter(decoded), speaker=speaker, end=template.end, last=last)
     return encoded
 
 
@@ -106,30 +106,39 @@ def encode_prompts(template: Template, conversations: Sequence[Conversation]) ->
     return [[token for piece in pieces for token in piece] for pieces in _ids(template, rendered)]
 
 
-def shorten(conversation: Conversation, fits: Callable[[Conversation], bool]) -> Conversation | None:
-    """The conversation from the earliest user turn with which it fits, system prompt kept.
-
-    None if not even its last exchange fits. `fits` is asked a few times: fewer turns must never be longer.
-    """
-    starts = [place for place, turn in enumerate(conversation.turns) if turn.role == "user"]
-    tails = [replace(conversation, turns=conversation.turns[start:]) for start in starts]
-    first = bisect_left(tails, True, key=fits)
-    return tails[first] if first < len(tails) else None
-
-
 def _ids(template: Template, rendered: Sequence[tuple[str, list[int]]]) -> Iterator[list[list[int]]]:
     """For each text the ids of its pieces: up to the speaker's first turn, then from each of those to the next."""
-    pieces = [[text[a:b] for a, b in pairwise([0, *starts, len(text)])] for text, starts in rendered]
-    flat = [template.lead * bool(place) + piece for text in pieces for place, piece in enumerate(text)]
-    (lead,) = _tokenize(template, [template.lead])
+    lead, flat, shape = template.lead, [], []
+    for text, starts in rendered:
+        pieces = [text[a:b].split(CUT) for a, b in pairwise([0, *starts, len(text)])]
+        shape.append([len(parts) for parts in pieces])
+        flat += [lead + part for parts in pieces for part in parts]
+        flat[len(flat) - sum(shape[-1])] = pieces[0][0]  # nothing goes before the text itself
+    skip = len(_tokenize(template, [lead])[0]) if lead else 0
     found = iter(_tokenize(template, flat))
-    for text in pieces:
-        yield [next(found)[len(lead) * bool(place) :] for place in range(len(text))]
+    for counts in shape:
+        ids_of: list[list[int]] = []
+        for place, count in enumerate(counts):
+            ids = next(found)[skip * bool(place) :]
+            for _ in range(count - 1):
+                ids = ids + next(found)[skip:]
+            ids_of.append(ids)
+        yield ids_of
 
 
 def _tokenize(template: Template, texts: list[str]) -> list[list[int]]:
-    if not texts:
-        return []
-    return template.tokenizer(
-        texts, add_special_tokens=False, padding=False, truncation=False, return_attention_mask=False, verbose=False
-    )["input_ids"]
+    """The ids of bare texts. Straight from the Rust tokenizer where there is one: its wrapper takes a third more."""
+    backend = getattr(template.tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        options = {"add_special_tokens": False, "padding": False, "truncation": False, "return_attention_mask": False}
+        return template.tokenizer(texts, verbose=False, **options)["input_ids"] if texts else []
+    backend.no_truncation()
+    backend.no_padding()
+    return [found.ids for found in backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+
+def _decode(template: Template, spans: list[list[int]]) -> list[str]:
+    backend = getattr(template.tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return template.tokenizer.batch_decode(spans, clean_up_tokenization_spaces=False)
+    return backend.decode_batch(spans, skip_special_tokens=False)

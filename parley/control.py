@@ -6,14 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from parley.conversation import Conversation, ToolCall
+from parley.conversation import Conversation, ToolCall, Turn
 from parley.hermes import BLOCK, call_of, tools_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_TAG = re.compile("(</?tool_call>)")
 JOINER = "\u2060"  # word joiner: invisible and without width
+CUT = "\ufdd0"  # a code point that is no character: here the text is cut, and its two sides are tokenized apart
+_MARKS = re.compile("[\ufdd0-\ufdd3]")  # CUT, and those of parley.rendering: nobody's text may hold them
+_TAG = re.compile("(</?tool_call>)")
+_RESULT_TAG = re.compile("(</?tool_response>)")
+_RESULTS = re.compile(r"\s*<tool_response>.*</tool_response>\s*", re.DOTALL)
+_THOUGHT = re.compile(r"(\s*<think>)(.*?)(</think>)", re.DOTALL)
 
 
 def control_strings(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
@@ -25,19 +30,26 @@ def control_strings(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
-def neutralise(control: re.Pattern[str], conversation: Conversation) -> tuple[Conversation, int]:
-    """The conversation with a word joiner inside each control string that somebody typed, and how many there were.
+def neutralise(control: re.Pattern[str], conversation: Conversation, *, by: str = JOINER) -> tuple[Conversation, int]:
+    """The conversation with `by` inside each control string that somebody typed, and how many there were.
 
     Of agents whose data holds its calls as text (tools in the system prompt, convert.transforms without to_hermes), the
-    tags around the assistant's real calls, and around the example in the system prompt, stay what they are.
+    tags around the assistant's real calls, around results, and around the example in the system prompt, stay what they
+    are; and so do, in all data, those around a thought that an answer begins with.
     """
+    if not conversation.tools and not any(turn.calls for turn in conversation.turns):
+        text = "\n".join([conversation.system, *(turn.text for turn in conversation.turns)])
+        if not control.search(text) and not _MARKS.search(text):
+            return conversation, 0
     found = 0
 
     def clean(value: Any) -> Any:
         nonlocal found
         if isinstance(value, str):
+            value, marks = _MARKS.subn("\ufffd", value)
+            found += marks
             # Again until none is left: a broken string can leave one that overlapped it.
-            while (result := control.subn(_broken, value))[1]:
+            while (result := control.subn(lambda match: match[0][0] + by + match[0][1:], value))[1]:
                 value = result[0]
                 found += result[1]
             return value
@@ -45,26 +57,31 @@ def neutralise(control: re.Pattern[str], conversation: Conversation) -> tuple[Co
             return {clean(key): clean(inner) for key, inner in value.items()}
         return [clean(inner) for inner in value] if isinstance(value, list) else value
 
-    def clean_around(text: str) -> str:
-        return "".join(part if _TAG.fullmatch(part) else clean(part) for part in _TAG.split(text))
+    def clean_around(text: str, tag: re.Pattern[str] = _TAG) -> str:
+        return "".join(part if tag.fullmatch(part) else clean(part) for part in tag.split(text))
 
     def clean_answer(text: str) -> str:
         parts, place = [], 0
-        for block in BLOCK.finditer(text):
+        if thought := _THOUGHT.match(text):
+            parts, place = [thought[1], clean(thought[2]), thought[3]], thought.end()
+        for block in BLOCK.finditer(text, place) if in_text else ():
             if block[1] is not None and call_of(block[1]):
                 parts += [clean(text[place : block.start()]), clean_around(block[0])]
                 place = block.end()
         return "".join([*parts, clean(text[place:])])
 
+    def clean_turn(turn: Turn) -> Turn:
+        if turn.role == "assistant":
+            text = clean_answer(turn.text)
+        elif in_text and _RESULTS.fullmatch(turn.text):
+            text = clean_around(turn.text, _RESULT_TAG)
+        else:
+            text = clean(turn.text)
+        calls = tuple(ToolCall(clean(call.name), clean(call.arguments)) for call in turn.calls)
+        return replace(turn, text=text, calls=calls)
+
     in_text = "<tools>" in conversation.system and bool(tools_in(conversation.system)[1])
-    turns = tuple(
-        replace(
-            turn,
-            text=clean_answer(turn.text) if in_text and turn.role == "assistant" else clean(turn.text),
-            calls=tuple(ToolCall(clean(c.name), clean(c.arguments)) for c in turn.calls),
-        )
-        for turn in conversation.turns
-    )
+    turns = tuple(map(clean_turn, conversation.turns))
     # The template sees the tools decoded, so an escape in the JSON must not hide a control string.
     tools = json.dumps(clean(json.loads(conversation.tools)), ensure_ascii=False) if conversation.tools else ""
     cleaned = replace(
@@ -74,7 +91,3 @@ def neutralise(control: re.Pattern[str], conversation: Conversation) -> tuple[Co
         tools=tools,
     )
     return (cleaned if found else conversation), found
-
-
-def _broken(match: re.Match[str]) -> str:
-    return match[0][0] + JOINER + match[0][1:]

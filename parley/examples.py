@@ -5,14 +5,17 @@
 The file's metadata say `schema: 1`; another number is refused.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parley.errors import ParleyError
 from parley.files import SCHEMA, publish
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _GROUP = 4096  # rows that are in memory at once
 
@@ -27,21 +30,51 @@ class Example:
     weights: list[float] | None = None  # one a token: what it counts in the loss; below 0 it is made unlikely
 
 
-def write_examples(path: Path, rows: Iterable[Example]) -> int:
-    """Publishes the rows, and returns how many they were."""
+def write_examples(path: Path, rows: Iterable[Example], facts: Mapping[str, str | int] | None = None) -> int:
+    """Publishes the rows, and returns how many they were. facts: what `facts_of` will say of the file."""
+    remaining = iter(rows)
+    return write_batches(path, iter(lambda: packed(list(islice(remaining, _GROUP))), b""), facts)
+
+
+def packed(rows: Sequence[Example]) -> bytes:
+    """The rows as Arrow has them, for another process or `write_batches`; nothing for none."""
+    import pyarrow as pa
+
+    if not rows:
+        return b""
+    columns = [pa.array([getattr(row, name) for row in rows], kind) for name, kind in _schema()]
+    return pa.record_batch(columns, schema=pa.schema(_schema())).serialize().to_pybytes()
+
+
+def write_batches(path: Path, batches: Iterable[bytes], facts: Mapping[str, str | int] | None = None) -> int:
+    """`write_examples` for rows that are packed already; each batch is read and written at once."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    fields = [("id", pa.string()), ("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))]
-    fields.append(("weights", pa.list_(pa.float32())))
-    schema = pa.schema(fields, metadata={"schema": str(SCHEMA)})
-    remaining, count = iter(rows), 0
+    metadata = {"schema": SCHEMA, **(facts or {})}
+    schema = pa.schema(_schema(), metadata={name: str(fact) for name, fact in metadata.items()})
+    count = 0
     with publish(path) as made, pq.ParquetWriter(made, schema, compression="zstd") as writer:
-        while group := list(islice(remaining, _GROUP)):
-            columns = {name: [getattr(row, name) for row in group] for name in schema.names}
-            writer.write_table(pa.table(columns, schema=schema))
-            count += len(group)
+        for batch in filter(None, batches):
+            rows = pa.ipc.read_record_batch(pa.py_buffer(batch), pa.schema(_schema()))
+            writer.write_batch(rows.replace_schema_metadata(schema.metadata))
+            count += len(rows)
     return count
+
+
+def _schema() -> "list[tuple[str, pa.DataType]]":
+    import pyarrow as pa
+
+    numbers = pa.list_(pa.int32())
+    return [("id", pa.string()), ("input_ids", numbers), ("labels", numbers), ("weights", pa.list_(pa.float32()))]
+
+
+def facts_of(path: Path) -> dict[str, str]:
+    """What the file was made with: max_length (tokens), loss and the like."""
+    import pyarrow.parquet as pq
+
+    found = pq.read_schema(path).metadata or {}
+    return {name.decode(): fact.decode() for name, fact in found.items() if not name.startswith(b"ARROW:")}
 
 
 def read_examples(path: Path) -> Iterator[Example]:

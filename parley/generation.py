@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from parley.chat import Template, encode, encode_prompts, shorten
+from parley.chat import Template, encode, encode_prompts
 from parley.control import neutralise
+from parley.cutting import shorten
 from parley.evaluation import Case, Finish
 
 if TYPE_CHECKING:

@@ -30,15 +30,17 @@ def speaker_of(loss: Loss) -> Speaker:
     return "user" if loss in ("user_turns", "eou") else "assistant"
 
 
+def only_last(loss: Loss) -> bool:
+    """Whether nothing but the speaker's last turn is trained."""
+    return loss in ("last_turn", "eou")
+
+
 def targets_of(loss: Loss, encoded: Encoded, conversation: Conversation) -> Targets:
-    """The labels and weights of an encoded conversation. A turn of weight 0 is read and not trained."""
+    """The labels and weights of a conversation encoded for this loss. A turn of weight 0 is read and not trained."""
     ids = encoded.ids
     weights = [1.0 if loss == "all" else 0.0] * len(ids)
     turns = [turn for turn in conversation.turns if turn.role == speaker_of(loss)]
-    last = len(turns) - 1
-    for place, (turn, (start, stop)) in enumerate(zip(turns, encoded.spans, strict=True)):
-        if loss in ("last_turn", "eou") and place < last:
-            continue
+    for turn, (start, stop) in zip(turns[len(turns) - len(encoded.spans) :], encoded.spans, strict=True):
         first = stop - 1 if loss == "eou" else start
         weights[first:stop] = [turn.weight] * (stop - first)
     labels = [token if weight else IGNORED for token, weight in zip(ids, weights, strict=True)]

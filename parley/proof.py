@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from parley.control import CUT
 from parley.conversation import Conversation, Turn
 from parley.errors import ParleyError
 from parley.rendering import CHOOSE, Speaker, row_of
@@ -13,14 +14,18 @@ from parley.rendering import CHOOSE, Speaker, row_of
 _THOUGHT_EDGE = re.compile(r"\s*(</?think>)\s*")  # where templates put newlines of their own
 
 
-def prove(conversations: Sequence[Conversation], decoded: Iterator[str], *, speaker: Speaker, end: str) -> None:
+def prove(
+    conversations: Sequence[Conversation], decoded: Iterator[str], *, speaker: Speaker, end: str, last: bool = False
+) -> None:
     """Raises ParleyError for the first turn of the speaker whose decoded span is not its text and the end token.
 
-    decoded: the spans of all the speaker's turns, in order.
+    decoded: the spans of all the speaker's turns, or of each conversation's last one, in order.
     """
     for conversation in conversations:
-        for place, turn in enumerate(conversation.turns):
-            if turn.role == speaker and not _says(next(decoded), turn, end):
+        said = [place for place, turn in enumerate(conversation.turns) if turn.role == speaker]
+        for place in said[-1:] if last else said:
+            turn = conversation.turns[place]
+            if not _says(next(decoded), turn, end):
                 raise ParleyError(
                     f"{row_of(conversation)}: what would be trained of turn {place} does not decode to that turn and "
                     f"its end token ({len(turn.text)} characters, {len(turn.calls)} calls): the chat template or the "
@@ -30,15 +35,15 @@ def prove(conversations: Sequence[Conversation], decoded: Iterator[str], *, spea
 
 def _says(decoded: str, turn: Turn, end: str) -> bool:
     """Whether the text is the turn's, then the end token; with calls, whether it also holds all that they hold."""
-    said = decoded.removesuffix(end)
+    said, text = decoded.removesuffix(end), turn.text.replace(CUT, "")
     if said == decoded:
         return False
     if not turn.calls:
-        return said == turn.text or _plain(said) == _plain(turn.text)
-    return _plain(said).startswith(_plain(turn.text)) and all(
+        return said == text or _plain(said) == _plain(text)
+    return _plain(said).startswith(_plain(text)) and all(
         part in said or json.dumps(part, ensure_ascii=False)[1:-1] in said
         for call in turn.calls
-        for part in (call.name, *_strings(call.arguments))
+        for part in (text.replace(CUT, "") for text in (call.name, *_strings(call.arguments)))
     )
 
 

@@ -3,18 +3,22 @@
 import json
 import re
 from datetime import datetime
-from itertools import pairwise
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from parley.conversation import Conversation, to_chat
 from parley.errors import ParleyError
 
 if TYPE_CHECKING:
+    from jinja2 import Template as Jinja
     from transformers import PreTrainedTokenizerBase
 
 Speaker = Literal["assistant", "user"]  # whose turns are learned
 CHOOSE = "choose another in model.template"
-_MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
+# Code points that are no characters, so that no text has them: around what stands between generation markers, and
+# around the number of a turn in its place.
+BEGIN, END, SLOT = "\ufdd1", "\ufdd2", "\ufdd3"
+_MARKER = re.compile(r"\{#.*?#\}|\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}", re.DOTALL)  # TRL's comments name them
 _DAY = datetime(
     2024, 7, 26
 )  # what templates that ask for today get, as Llama 3.1's does by itself: same rows, same bytes
@@ -30,10 +34,13 @@ def render(
     conversation: Conversation,
     *,
     speaker: Speaker = "assistant",
+    last: bool = False,
     prompt: bool = False,
     shift: int = 0,
 ) -> tuple[str, list[int]]:
     """The template's text (`prompt`: and its generation prompt), and where in it each of the speaker's turns begins.
+
+    last: only where the last of them does; earlier ones may then be shown in another way, as Qwen3 does with thoughts.
 
     The assistant's come from the template's generation markers if it has them, `shift` characters behind; else an
     answer begins where the text of all turns before it, with the generation prompt, ends. The user's are found
@@ -42,48 +49,78 @@ def render(
     messages = to_chat(conversation)
     tools = json.loads(conversation.tools) if conversation.tools else None
     source = tokenizer.get_chat_template(tools=tools)
-    marked = speaker == "assistant" and bool(_MARKER.search(source))
 
-    def text_of(part: list[dict[str, Any]], *, prompt: bool, marked: bool = False) -> tuple[str, list[tuple[int, int]]]:
-        return _text_of(tokenizer, source, conversation, part, tools, prompt=prompt, marked=marked)
+    def text_of(part: list[dict[str, Any]], *, prompt: bool) -> str:
+        return _text_of(tokenizer, source, conversation, part, tools, prompt=prompt)
 
-    text, spans = text_of(messages, prompt=prompt, marked=marked)
+    marked = text_of(messages, prompt=prompt)
+    text, spans = _unmark(marked)
     said = [place for place, message in enumerate(messages) if message["role"] == speaker]
-    if marked:
+    wanted = said[-1:] if last else said
+    if speaker == "user":
+        swapped = [{**m, "content": SLOT} if m["role"] == "user" else m for m in messages]
+        skeleton, _ = _unmark(text_of(swapped, prompt=prompt))
+        starts = _slots(skeleton, text, [messages[place]["content"] for place in said])
+    elif _compiled(source)[1]:
         # Markers that touch belong to one turn.
-        starts = [start + shift for start, _ in spans if start not in {stop for _, stop in spans}]
-    elif speaker == "assistant":
-        prompts = [text_of(messages[:place], prompt=True)[0] for place in said]
-        starts = [len(before) for before in prompts if text.startswith(before)]
+        ends = {stop for _, stop in spans}
+        starts = [start + shift for start, _ in spans if start not in ends]
     else:
-        marks = {place: f"\ue000{place}\ue001" for place in said}
-        swapped = [{**m, "content": marks[place]} if place in marks else m for place, m in enumerate(messages)]
-        skeleton, _ = text_of(swapped, prompt=prompt)
-        starts = _slots(skeleton, text, [(marks[place], messages[place]["content"]) for place in said])
-    if len(starts) != len(said):
+        prompts = [text_of(messages[:place], prompt=True) for place in wanted]
+        starts = [len(before) for before in prompts if text.startswith(before)]
+    starts = starts[-1:] if last else starts
+    if len(starts) != len(wanted):
         raise ParleyError(
-            f"{row_of(conversation)}: of {len(said)} {speaker} turns, {len(starts)} are found again in the chat "
+            f"{row_of(conversation)}: of {len(wanted)} {speaker} turns, {len(starts)} are found again in the chat "
             f"template's text: {CHOOSE}, one with generation markers"
         )
     return text, starts
 
 
-def _slots(skeleton: str, text: str, slots: list[tuple[str, str]]) -> list[int]:
-    """Where in `text` each content begins that has a mark in `skeleton`; fewer where the template changes it."""
+def _unmark(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """The text without BEGIN and END, and the spans that they marked."""
+    first, *parts = text.split(BEGIN)
+    pieces, spans, place = [first], [], len(first)
+    for part in parts:
+        inside, _, after = part.partition(END)
+        spans.append((place, place + len(inside)))
+        pieces += (inside, after)
+        place += len(inside) + len(after)
+    return "".join(pieces), spans
+
+
+def _slots(skeleton: str, text: str, contents: list[str]) -> list[int]:
+    """Where in `text` each content begins that has a SLOT in `skeleton`; fewer where the template changes one."""
+    first, *literals = skeleton.split(SLOT)
     starts: list[int] = []
-    ends = [skeleton.find(mark) for mark, _ in slots]
-    if -1 in ends:
-        return []
-    bounds = [0, *ends, len(skeleton)]
-    place = ends[0] if ends else 0
-    for (mark, content), (start, stop) in zip(slots, pairwise(bounds[1:]), strict=True):
-        between = skeleton[start + len(mark) : stop]
-        kept = next((form for form in (content, content.strip()) if text.startswith(form + between, place)), None)
+    if len(literals) != len(contents) or not text.startswith(first):
+        return starts
+    place = len(first)
+    for content, literal in zip(contents, literals, strict=True):
+        kept = next((form for form in (content, content.strip()) if text.startswith(form + literal, place)), None)
         if kept is None:
             return starts
         starts.append(place)
-        place += len(kept) + len(between)
+        place += len(kept) + len(literal)
     return starts
+
+
+@lru_cache(maxsize=64)
+def _compiled(source: str) -> "tuple[Jinja, bool]":
+    """The template with BEGIN and END for its generation markers, and whether it has any.
+
+    transformers' environment, filters and limits; its own way of tracking the markers takes twice the time.
+    """
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+
+    def mark(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0]
+        # Between comments, since blanks are trimmed around them as around the tags of blocks.
+        return f"{{#{match[1]} #}}{{{{ '{END if match[2] else BEGIN}' }}}}{{# {match[3]}#}}"
+
+    marks = _MARKER.sub(mark, source)
+    return _compile_jinja_template(marks), marks != source
 
 
 def _text_of(
@@ -94,19 +131,16 @@ def _text_of(
     tools: list[dict[str, Any]] | None,
     *,
     prompt: bool,
-    marked: bool,
-) -> tuple[str, list[tuple[int, int]]]:
-    """The text of some messages, and the spans between generation markers if asked."""
+) -> str:
+    """The text of some messages, with BEGIN and END where the template has generation markers."""
     from jinja2 import TemplateError
-    from transformers.utils.chat_template_utils import render_jinja_template
 
     try:
-        (text,), spans = render_jinja_template(
-            conversations=[messages],
+        return _compiled(source)[0].render(
+            messages=messages,
             tools=tools,
-            chat_template=source,
+            documents=None,
             add_generation_prompt=prompt,
-            return_assistant_tokens_mask=marked,
             strftime_now=_DAY.strftime,
             **tokenizer.special_tokens_map,
         )
@@ -114,4 +148,3 @@ def _text_of(
         # Words of the template itself may be shown; any others could be a turn's.
         said = str(error) if str(error) in source else type(error).__name__
         raise ParleyError(f"{row_of(conversation)}: the chat template refuses it: {said}") from None
-    return text, spans[0] if marked else []

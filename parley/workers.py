@@ -4,9 +4,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
 from typing import TypeVar
 
 from parley.errors import ParleyError
@@ -15,18 +17,25 @@ J = TypeVar("J")
 T = TypeVar("T")
 
 
-def in_order(work: Callable[[J], T], jobs: Sequence[J], *, workers: int) -> Iterator[T]:
+def in_order(work: Callable[[J], T], jobs: Iterable[J], *, workers: int) -> Iterator[T]:
     """work(job) of every job, by at most `workers` processes; by this one where a second has nothing to do.
 
-    An error in one job, Ctrl-C or SIGTERM ends all of them, and is raised once they are gone.
+    Few jobs are waiting or done at once, however many there are. An error in one of them, Ctrl-C or SIGTERM ends all,
+    and is raised once they are gone.
     """
-    if min(workers, len(jobs)) < 2:
-        yield from map(work, jobs)
+    remaining = iter(jobs)
+    first = list(islice(remaining, workers))
+    remaining = chain(first, remaining)
+    if len(first) < 2:
+        yield from map(work, remaining)
         return
     context = multiprocessing.get_context("fork")  # no second start of Python, no second import
-    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_begin) as pool:
+    with ProcessPoolExecutor(len(first), context, initializer=_begin) as pool:
         try:
-            yield from pool.map(work, jobs)
+            waiting = deque(pool.submit(work, job) for job in islice(remaining, 2 * len(first)))
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(work, job) for job in islice(remaining, 1))
         except BaseException as error:
             for child in multiprocessing.active_children():
                 child.terminate()
@@ -42,6 +51,7 @@ def _begin() -> None:
     """In a worker: Ctrl-C is for the parent, which ends the workers; a parent that was killed can't."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # a process has a core, no more
     threading.Thread(target=_follow_parent, daemon=True).start()
 
 

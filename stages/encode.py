@@ -3,41 +3,47 @@
 in    data/splits/{train,val}.jsonl, models/base (tokenizer, chat template)
 out   data/encoded/{train,val}.parquet, data/rejects/encode.jsonl, metrics/encode.json
 by    params `encode`                                   run   python -m stages.encode
+
+Section `runtime` sets what changes no output byte: how many processes work.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from parley.chat import Encoded, Template, encode, shorten, template_of
-from parley.control import neutralise
+from parley.chat import Encoded, Template, encode, template_of
+from parley.control import CUT, JOINER, neutralise
 from parley.conversation import Conversation, from_sharegpt
+from parley.cutting import Keep, shorten
 from parley.errors import ParleyError
-from parley.examples import Example, write_examples
+from parley.examples import Example, packed, write_batches
 from parley.files import publish
 from parley.jsonl import rows_into, rows_of
-from parley.loss import Loss, speaker_of, targets_of
+from parley.loss import Loss, only_last, speaker_of, targets_of
 from parley.models import load_tokenizer
 from parley.packing import IGNORED
 from parley.params import Section, read_section
+from parley.runtime import Runtime
 from parley.stage import run, write_counts
+from parley.workers import in_order
 
 SPLITS = ("train", "val")
-BATCH = 512  # conversations tokenized together
-Reject = Callable[[Mapping[str, Any]], None]
+BATCH = 512  # conversations encoded together, and a row group of the file
 
 
 class Encode(Section):
     """Section `encode` of params.yaml."""
 
     max_length: int = Field(ge=64)
+    keep: Keep
     loss: Loss
-    control_tokens: Literal["neutralise", "reject"]
+    control_tokens: Literal["neutralise", "reject", "piecewise"]
 
 
 @dataclass(slots=True)
@@ -47,29 +53,58 @@ class Counts:
     rows_in: int = 0
     rows_out: int = 0
     dropped: Counter[str] = field(default_factory=Counter)  # code -> rows
-    cut_conversations: int = 0  # that lost their oldest turns
+    cut_conversations: int = 0  # that lost their oldest turns, or their newest
     cut_turns: int = 0
     control_tokens: int = 0  # typed by people
+    tools_not_shown: int = 0  # conversations whose tools the chat template leaves out
     tokens: int = 0
     trained_tokens: int = 0
     longest: int = 0  # example, in tokens
 
+    def add(self, other: "Counts") -> None:
+        """Takes in what became of further rows."""
+        longest = max(self.longest, other.longest)
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+        self.longest = longest
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a batch of rows becomes."""
+
+    examples: bytes  # as parley.examples packs them
+    rejected: list[dict[str, Any]]
+    counts: Counts
+
 
 def main(root: Path) -> None:
     params = read_section(root, "encode", Encode)
-    template = template_of(load_tokenizer(root / "models/base"))
+    runtime = read_section(root, "runtime", Runtime)
+    base = (root / "models/base").resolve()
+    template = _template(base)
     context = template.tokenizer.model_max_length
     if params.max_length > context:
         raise ParleyError(
             f"params.yaml: encode.max_length: found {params.max_length}, but the base model sees only {context} tokens "
             "at once: lower it"
         )
+    facts = {"max_length": params.max_length, "loss": params.loss, "end_id": template.end_id}
     counts = {split: Counts() for split in SPLITS}
     with publish(root / "data/encoded") as made, rows_into(root / "data/rejects/encode.jsonl") as reject:
         made.mkdir()
+
+        def parts(split: str) -> Iterator[bytes]:
+            rows = (row for _, row in rows_of(root / f"data/splits/{split}.jsonl"))
+            batches = iter(lambda: list(islice(rows, BATCH)), [])
+            for part in in_order(partial(encode_rows, base, params), batches, workers=runtime.workers):
+                counts[split].add(part.counts)
+                for row in part.rejected:
+                    reject(row)
+                yield part.examples
+
         for split in SPLITS:
-            rows = (from_sharegpt(row) for _, row in rows_of(root / f"data/splits/{split}.jsonl"))
-            write_examples(made / f"{split}.parquet", examples(rows, template, params, counts[split], reject))
+            write_batches(made / f"{split}.parquet", parts(split), facts)
         if not counts["train"].rows_out:
             codes = ", ".join(f"{rows} by {code}" for code, rows in sorted(counts["train"].dropped.items()))
             raise ParleyError(
@@ -77,6 +112,7 @@ def main(root: Path) -> None:
                 f"{codes or 'none'}): raise encode.max_length ({params.max_length}) if E018 took them, set "
                 "encode.control_tokens to neutralise if E016 did"
             )
+    _tell(counts)
     write_counts(
         root / "metrics/encode.json",
         rows_in=sum(count.rows_in for count in counts.values()),
@@ -86,53 +122,80 @@ def main(root: Path) -> None:
     )
 
 
-def examples(
-    rows: Iterator[Conversation], template: Template, params: Encode, counts: Counts, reject: Reject
-) -> Iterator[Example]:
+@lru_cache(maxsize=1)
+def _template(base: Path) -> Template:
+    """The base's template, once a process: forked ones have it already."""
+    return template_of(load_tokenizer(base))
+
+
+def encode_rows(base: Path, params: Encode, rows: Sequence[Mapping[str, Any]]) -> Part:
     """The rows' examples, none longer than max_length; those that give none are rejected, all are counted."""
+    template, counts, rejected = _template(base), Counts(), []
 
     def drop(conversation: Conversation, code: str, reason: str) -> None:
         counts.dropped[code] += 1
-        reject({"source": conversation.source, "id": conversation.id, "code": code, "reason": reason})
+        rejected.append({"source": conversation.source, "id": conversation.id, "code": code, "reason": reason})
 
-    while batch := list(islice(rows, BATCH)):
-        kept = []
-        for conversation in batch:
-            clean, found = neutralise(template.control, conversation)
-            counts.rows_in += 1
-            counts.control_tokens += found
-            if found and params.control_tokens == "reject":
-                drop(conversation, "E016", f"{found} control tokens in the text")
-            else:
-                kept.append(clean)
-        for conversation, encoded in zip(kept, encode(template, kept, speaker=speaker_of(params.loss)), strict=True):
-            fitted = fit(conversation, encoded, template, params)
-            if fitted is None:
-                drop(conversation, "E018", f"answer lost at max_length={params.max_length} ({len(encoded.ids)} tokens)")
-                continue
-            kept_turns, example = fitted
-            counts.rows_out += 1
-            counts.cut_conversations += kept_turns < len(conversation.turns)
-            counts.cut_turns += len(conversation.turns) - kept_turns
-            counts.tokens += len(example.input_ids)
-            counts.trained_tokens += sum(label != IGNORED for label in example.labels)
-            counts.longest = max(counts.longest, len(example.input_ids))
-            yield example
+    kept = []
+    for row in rows:
+        conversation = from_sharegpt(row)
+        by = CUT if params.control_tokens == "piecewise" else JOINER
+        clean, found = neutralise(template.control, conversation, by=by)
+        counts.rows_in += 1
+        counts.control_tokens += found
+        if found and params.control_tokens == "reject":
+            drop(conversation, "E016", f"{found} control tokens in the text")
+        else:
+            kept.append(clean)
+    examples = []
+    for conversation, encoded in zip(kept, _encode(template, params, kept), strict=True):
+        fitted = fit(conversation, encoded, template, params)
+        if fitted is None:
+            drop(conversation, "E018", f"answer lost at max_length={params.max_length} ({len(encoded.ids)} tokens)")
+            continue
+        kept_turns, example = fitted
+        counts.rows_out += 1
+        counts.cut_conversations += kept_turns < len(conversation.turns)
+        counts.cut_turns += len(conversation.turns) - kept_turns
+        counts.tools_not_shown += bool(conversation.tools) and not template.shows_tools
+        counts.tokens += len(example.input_ids)
+        counts.trained_tokens += len(example.labels) - example.labels.count(IGNORED)
+        counts.longest = max(counts.longest, len(example.input_ids))
+        examples.append(example)
+    return Part(packed(examples), rejected, counts)
+
+
+def _encode(template: Template, params: Encode, conversations: Sequence[Conversation]) -> list[Encoded]:
+    return encode(template, conversations, speaker=speaker_of(params.loss), last=only_last(params.loss))
 
 
 def fit(conversation: Conversation, encoded: Encoded, template: Template, params: Encode) -> tuple[int, Example] | None:
     """Turns kept and the example of at most max_length tokens; None if nothing is left to learn."""
-    speaker, limit = speaker_of(params.loss), params.max_length
-    kept: Conversation | None = conversation
-    if len(encoded.ids) > limit:
-        kept = shorten(conversation, lambda part: len(encode(template, [part], speaker=speaker)[0].ids) <= limit)
-        encoded = encode(template, [kept], speaker=speaker)[0] if kept else encoded
-    if kept is None:
-        return None
+    kept = conversation
+    if len(encoded.ids) > params.max_length:
+
+        def fits(part: Conversation) -> bool:
+            return len(_encode(template, params, [part])[0].ids) <= params.max_length
+
+        shorter = shorten(conversation, fits, keep=params.keep, speaker=speaker_of(params.loss))
+        if shorter is None:
+            return None
+        kept = shorter
+        (encoded,) = _encode(template, params, [kept])
     targets = targets_of(params.loss, encoded, kept)
-    if not any(label != IGNORED for label in targets.labels[1:]):
+    if targets.labels[1:].count(IGNORED) == len(targets.labels) - 1:
         return None
     return len(kept.turns), Example(kept.id, encoded.ids, targets.labels, targets.weights)
+
+
+def _tell(counts: Mapping[str, Counts]) -> None:
+    """Prints what changes how the result must be read."""
+    lost = sum(count.dropped["E018"] for count in counts.values())
+    hidden = sum(count.tools_not_shown for count in counts.values())
+    if lost:
+        print(f"encode: {lost} conversations dropped, their answer longer than encode.max_length (E018)")
+    if hidden:
+        print(f"encode: {hidden} conversations have tools that the chat template does not show: choose another")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from parley.chat import Template, encode, encode_prompts, shorten, template_of
+from parley.chat import Template, encode, encode_prompts, template_of
 from parley.control import JOINER, neutralise
 from parley.conversation import Conversation, ToolCall, Turn
+from parley.cutting import shorten
 from parley.errors import ParleyError
 from parley.loss import targets_of
 from parley.models import load_tokenizer

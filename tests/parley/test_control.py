@@ -37,3 +37,14 @@ def test_control_strings_inside_a_real_call_are_broken() -> None:
     conversation, found = cleaned(Turn("assistant", answer), system=f"{SYSTEM}<|im_end|>")
     assert found == 2 and "<|im_end|>" not in conversation.turns[0].text + conversation.system
     assert written(conversation.turns[0].text).calls == (ToolCall("look", {"at": f"<{JOINER}|im_end|>"}),)
+
+
+def test_a_thought_that_an_answer_begins_with_and_a_tools_results_keep_their_tags() -> None:
+    control = re.compile(r"</?think>|</?tool_response>")
+    results = "<tool_response>\n1 </tool_call>\n</tool_response>"
+    turns = (Turn("user", "<think>"), Turn("assistant", "<think>\na\n</think>\n\nb <think>"), Turn("user", results))
+    clean, found = neutralise(control, Conversation("c", turns, SYSTEM))
+    assert found == 2 and [turn.text for turn in clean.turns[1:]] == [
+        f"<think>\na\n</think>\n\nb <{JOINER}think>",
+        results,
+    ]

@@ -6,7 +6,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from parley.chat import Encoded, encode, template_of
 from parley.conversation import Conversation, Turn, from_sharegpt, to_sharegpt
-from parley.loss import speaker_of, targets_of
+from parley.loss import only_last, speaker_of, targets_of
 from parley.models import load_tokenizer
 
 TALK = Conversation(
@@ -20,7 +20,7 @@ def trained(tiny_base: Path, loss: str, conversation: Conversation = TALK, templ
     if template:
         tokenizer.chat_template = (Path(__file__).parents[2] / f"parley/templates/{template}.jinja").read_text()
         tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|user|>", "<|assistant|>"]})
-    (encoded,) = encode(template_of(tokenizer), [conversation], speaker=speaker_of(loss))
+    (encoded,) = encode(template_of(tokenizer), [conversation], speaker=speaker_of(loss), last=only_last(loss))
     labels = targets_of(loss, encoded, conversation).labels
     parts: list[list[int]] = [[]]
     for label in labels:

@@ -1,12 +1,13 @@
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from parley.conversation import Conversation, Turn, to_sharegpt
+from parley.conversation import Conversation, ToolCall, Turn, to_sharegpt
 from parley.errors import ParleyError
-from parley.examples import read_examples
+from parley.examples import facts_of, read_examples
 from parley.jsonl import rows_into, rows_of
 from stages.encode import main
 
@@ -18,12 +19,18 @@ def talk(name: str, *texts: str, system: str = "") -> Conversation:
     return Conversation(name, turns, system=system, source=f"chat.json:{name}")
 
 
+RUNTIME = "runtime: {save_steps: 0, logging_steps: 1, report_to: [], workers: 2}\n"
 TRAIN = [
     talk("whole", "hi", "hello"),
     talk("cut", "hi", LONG, "and now?", "a short secret", "more?", "no", system="be brief"),
     talk("lost", "hi", LONG),
     talk("typed", "<|im_end|> secret <|im_start|>", "ok"),
 ]
+
+
+def set_workers(root: Path, workers: int) -> None:
+    path = root / "params.yaml"
+    path.write_text(re.sub(r"workers: \d+", f"workers: {workers}", path.read_text()))
 
 
 def lay(
@@ -33,12 +40,15 @@ def lay(
     *,
     control_tokens: str = "neutralise",
     loss: str = "assistant",
+    keep: str = "newest",
+    workers: int = 2,
 ) -> None:
     (root / "models").mkdir()
     (root / "models/base").symlink_to(tiny_base)
     (root / "params.yaml").write_text(
-        f"encode:\n  max_length: 64\n  loss: {loss}\n  control_tokens: {control_tokens}\n"
+        f"encode:\n  max_length: 64\n  keep: {keep}\n  loss: {loss}\n  control_tokens: {control_tokens}\n{RUNTIME}"
     )
+    set_workers(root, workers)
     for split, rows in (("train", train), ("val", [talk("v", "hi", "ok")])):
         with rows_into(root / f"data/splits/{split}.jsonl") as add:
             for row in rows:
@@ -59,6 +69,7 @@ def test_counts_add_up_and_every_drop_has_its_code(tmp_path: Path, tiny_base: Pa
         "cut_conversations": 1,
         "cut_turns": 2,
         "control_tokens": 2,
+        "tools_not_shown": 0,
         "tokens": sum(len(example.input_ids) for example in train),
         "trained_tokens": sum(label != -100 for example in train for label in example.labels),
         "longest": max(len(example.input_ids) for example in train),
@@ -116,6 +127,60 @@ def test_same_rows_are_the_same_bytes_and_no_text_is_in_metrics_or_rejects(tmp_p
 
 def test_examples_longer_than_the_models_context_are_refused(tmp_path: Path, tiny_base: Path) -> None:
     lay(tmp_path, tiny_base, TRAIN)
-    (tmp_path / "params.yaml").write_text("encode:\n  max_length: 2049\n  loss: assistant\n  control_tokens: reject\n")
+    (tmp_path / "params.yaml").write_text(
+        "encode:\n  max_length: 2049\n  keep: newest\n  loss: assistant\n  control_tokens: reject\n" + RUNTIME
+    )
     with pytest.raises(ParleyError, match=r"encode.max_length: found 2049, but the base model sees only 2048 tokens"):
         main(tmp_path)
+
+
+def test_oldest_keeps_the_beginning_up_to_an_answer(tmp_path: Path, tiny_base: Path) -> None:
+    from parley.models import load_tokenizer
+
+    lay(tmp_path, tiny_base, [talk("cut", "hi", "a short secret", "more?", "no", "and now?", LONG)], keep="oldest")
+    main(tmp_path)
+    (cut,) = read_examples(tmp_path / "data/encoded/train.parquet")
+    text = load_tokenizer(tiny_base).decode(cut.input_ids)
+    assert text.startswith("<|im_start|>user\nhi<|im_end|>") and text.endswith("assistant\nno<|im_end|>\n")
+
+
+def test_no_example_ends_between_a_call_and_its_answer(tmp_path: Path, tiny_base: Path) -> None:
+    call = Turn("assistant", "", (ToolCall("weather", {"town": "Bath"}),))
+    turns = (Turn("user", "hi"), Turn("assistant", "ok"), Turn("user", "rain?"), call, Turn("tool", LONG))
+    whole = Conversation("call", (*turns, Turn("assistant", "no")), source="chat.json:1")
+    lay(tmp_path, tiny_base, [whole], keep="oldest")
+    main(tmp_path)
+    assert json.loads((tmp_path / "metrics/encode.json").read_text())["splits"]["train"]["cut_turns"] == 4
+
+
+def test_piecewise_keeps_the_text_and_makes_no_control_token(tmp_path: Path, tiny_base: Path) -> None:
+    from parley.models import load_tokenizer
+
+    lay(tmp_path, tiny_base, [TRAIN[3], talk("a", "x \ufdd0 y", "<|im_end|>")], control_tokens="piecewise")
+    main(tmp_path)
+    tokenizer = load_tokenizer(tiny_base)
+    typed, other = read_examples(tmp_path / "data/encoded/train.parquet")
+    start, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
+    assert [typed.input_ids.count(token) for token in (start, end)] == [2, 2]
+    assert tokenizer.decode(typed.input_ids).startswith("<|im_start|>user\n<|im_end|> secret <|im_start|><|im_end|>\n")
+    assert "x \ufffd y" in tokenizer.decode(other.input_ids)
+    assert tokenizer.decode([label for label in other.labels if label != -100]) == "<|im_end|><|im_end|>"
+
+
+def test_the_number_of_workers_changes_no_byte(tmp_path: Path, tiny_base: Path) -> None:
+    lay(tmp_path, tiny_base, [talk(str(n), f"hi {n}" * (n % 4), f"hello {n}") for n in range(1100)])
+    made = ["data/encoded/train.parquet", "data/rejects/encode.jsonl", "metrics/encode.json"]
+    sums = []
+    for workers in (1, 3):
+        set_workers(tmp_path, workers)
+        main(tmp_path)
+        sums.append([hashlib.sha256((tmp_path / path).read_bytes()).hexdigest() for path in made])
+    assert sums[0] == sums[1]
+    assert [row.id for row in read_examples(tmp_path / "data/encoded/train.parquet")][-1] == "1099"
+
+
+def test_the_file_says_what_it_was_made_with(tmp_path: Path, tiny_base: Path) -> None:
+    lay(tmp_path, tiny_base, TRAIN)
+    main(tmp_path)
+    facts = facts_of(tmp_path / "data/encoded/val.parquet")
+    assert (facts["max_length"], facts["loss"], facts["schema"]) == ("64", "assistant", "1")
