@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from parley.conversation import Conversation, Dropped, to_sharegpt
@@ -19,16 +20,17 @@ from parley.files import publish
 from parley.params import read_yaml
 from parley.plugins import plugin
 from parley.reading import Rejected
-from stages.ingest import format_of
+from stages.ingest import files_of, format_of
 
 
 def conversations(path: Path, dropped: Counter[str]) -> Iterator[Conversation]:
-    """The conversations of a file; rows that are none are counted."""
-    for record in plugin("formats", format_of(path, path.name, "auto"), key="ingest.format").read(path, path.name):
-        if isinstance(record, Conversation):
-            yield record
-        elif isinstance(record, Rejected):
-            dropped[record.code] += 1
+    """The conversations of a file or of a folder's files; rows that are none are counted."""
+    for file, name in files_of(Path(), str(path)):
+        for record in plugin("formats", format_of(file, name, "auto"), key="ingest.format").read(file, name):
+            if isinstance(record, Conversation):
+                yield record
+            elif isinstance(record, Rejected):
+                dropped[record.code] += 1
 
 
 def main(root: Path, name: str, source: Path, out: Path, given: list[str]) -> None:
@@ -39,8 +41,11 @@ def main(root: Path, name: str, source: Path, out: Path, given: list[str]) -> No
     }
     try:
         settings = module.Params.model_validate(options).model_dump()
-    except ValueError as error:
-        raise ParleyError(f"{name}: {error}") from None
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{detail['loc'][0]}: found {detail['input']!r}; {detail['msg']}" for detail in error.errors()
+        )
+        raise ParleyError(f"{name}: {wrong}") from None
     dropped: Counter[str] = Counter()
     rows = 0
     with publish(out) as made, made.open("w", encoding="utf-8") as handle:

@@ -53,4 +53,6 @@ def test_wrong_names_and_options_are_told(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ParleyError, match=rf"(?s){message}"):
             main(ROOT, name, tmp_path / "raw.json", tmp_path / "out.jsonl", options)
+    with pytest.raises(ParleyError, match=r"gone.json: no such file"):
+        main(ROOT, "think_tags", tmp_path / "gone.json", tmp_path / "out.jsonl", [])
     assert not (tmp_path / "out.jsonl").exists()

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley import plugins
+from parley.chat import shorten
 from parley.checks import findings
 from parley.conversation import Conversation, Dropped, ToolCall, Turn, to_sharegpt
 from parley.domain import domain_of, domains
@@ -297,3 +298,11 @@ def test_domain_that_is_none_is_named(text: str, tmp_path: Path, monkeypatch: py
     with pytest.raises(ParleyError, match=r"shop.yaml: "):
         domains()
     domains.cache_clear()
+
+
+def test_a_long_conversation_is_cut_before_a_user_and_never_between_a_call_and_its_result() -> None:
+    called_twice = (Turn("assistant", "", (CALL,)), RESULT, Turn("assistant", "", (CALL,)), RESULT, DONE)
+    row = talk(ASK, *called_twice, Turn("user", "And W2?"), *called_twice)
+    for limit in range(1, 13):
+        kept = shorten(row, lambda part, limit=limit: len(part.turns) <= limit)
+        assert kept is None if limit < 6 else kept and kept.turns == row.turns[0 if limit == 12 else 6 :]
