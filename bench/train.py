@@ -58,7 +58,7 @@ def chats(count: int) -> list[dict[str, Any]]:
     return found
 
 
-def prepare(work: Path, *, count: int, vocabulary: int, threads: int) -> None:
+def prepare(work: Path, *, count: int, vocabulary: int, threads: int, hidden: int = 256, layers: int = 6) -> None:
     """Model, data in the shape of each program, and the rows that parley packs."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -82,10 +82,10 @@ def prepare(work: Path, *, count: int, vocabulary: int, threads: int) -> None:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=vocabulary,
-        hidden_size=256,
-        intermediate_size=1024,
-        num_hidden_layers=6,
-        num_attention_heads=8,
+        hidden_size=hidden,
+        intermediate_size=4 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 32,
         max_position_embeddings=2048,
         tie_word_embeddings=False,
         bos_token_id=None,
@@ -132,7 +132,7 @@ def _size(config: Any) -> int:
         return sum(weight.numel() for weight in LlamaForCausalLM(config).parameters())
 
 
-def parley(work: Path, mode: str, settings: Mapping[str, Any]) -> tuple[list[str], Path]:
+def parley(work: Path, mode: str, settings: Mapping[str, Any], **changes: Any) -> tuple[list[str], Path]:
     from ruamel.yaml import YAML
 
     place = work / f"parley-{mode}"
@@ -146,7 +146,7 @@ def parley(work: Path, mode: str, settings: Mapping[str, Any]) -> tuple[list[str
     values = YAML().load((ROOT / "recipes/_base.yaml").read_text())
     values["model"] |= {"name": "bench", "threads": settings["threads"]}
     values["train"] |= {"mode": mode, "lr": LR, "epochs": 1, "batch_size": BATCH_ROWS, "accumulation": 1}
-    values["train"] |= {"packing": True, "quantization": "none", "weight_decay": 0.0}
+    values["train"] |= {"packing": True, "quantization": "none", "weight_decay": 0.0} | changes
     values["train"]["lora"] |= {"r": 8, "alpha": 16, "dropout": 0.0}
     values["runtime"] |= {"save_steps": 0}
     with (place / "params.yaml").open("w") as file:

@@ -40,8 +40,7 @@ def _watch(trainer: Any) -> None:
         if not seen["steps"]:
             seen["started"], seen["cpu"] = time.monotonic(), time.process_time()
         seen["steps"] += 1
-        mask = inputs.get("attention_mask")
-        counts.append(inputs["input_ids"].numel() if mask is None else (mask != 0).sum())
+        counts.append((inputs["input_ids"] != self.processing_class.pad_token_id).sum())
         return step(self, model, inputs, *args, **kwargs)
 
     def _inner_training_loop(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,70 @@
+"""Estimated and measured peak memory of training on a CPU, over methods, numbers and checkpointing.
+
+    python -m bench.memory [--hidden 768] [--layers 8]
+
+Each row is a run of the train stage in a process of its own, two steps of four packed rows; its peak is the largest
+resident set that the kernel saw. What Python and the libraries take by themselves is measured too, and taken off both.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.train import BATCH_ROWS, ROOT, parley, prepare
+from parley.examples import read_examples
+from parley.memory import Run, config_of, estimate, shape_of
+
+
+def peak(command: list[str], place: Path) -> float:
+    """MB of the largest resident set of a process."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            log.seek(0)
+            sys.exit(log.read().decode(errors="replace"))
+    return usage.ru_maxrss / 1000 * 1.024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hidden", type=int, default=768)
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--vocabulary", type=int, default=16000)
+    asked = parser.parse_args()
+    imports = "import torch, bitsandbytes, peft, trl, transformers, datasets; from trl import SFTTrainer"
+    bare = peak([sys.executable, "-c", imports], ROOT)
+    print(f"Python and libraries: {bare:.0f} MB\n")
+    print("| method | numbers | checkpointing | estimated MB | measured MB | error |\n|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        prepare(work, count=22, vocabulary=asked.vocabulary, threads=1, hidden=asked.hidden, layers=asked.layers)
+        settings = json.loads((work / "settings.json").read_text())
+        shape = shape_of(config_of(str(work / "model")))
+        rows = list(read_examples(work / "data/encoded/train.parquet"))
+        every = sum(len(row.input_ids) for row in rows)
+        trained = sum(label >= 0 for row in rows for label in row.labels) / every
+        methods = [("full", "none"), ("lora", "none"), ("lora", "nf4")]
+        for (mode, quantization), precision, on in itertools.product(methods, ["bf16", "fp32"], [False, True]):
+            changes = {"quantization": quantization, "precision": precision, "checkpointing": "on" if on else "off"}
+            command, place = parley(work, mode, settings, **changes)
+            found = peak(command, place) - bare
+            run = Run(
+                mode, quantization, precision, "cpu", BATCH_ROWS, settings["longest"], trained, 1, 8, False, on
+            )
+            said = estimate(shape, run).allocated / 1e6
+            name = "QLoRA" if quantization == "nf4" else mode
+            print(
+                f"| {name} | {precision} | {'on' if on else 'off'} | {said:.0f} | {found:.0f} | {said / found - 1:+.0%} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

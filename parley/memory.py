@@ -1,0 +1,259 @@
+"""How much memory a training run needs, from the model's config alone; what to change when it does not fit.
+
+Bytes are added up by part (weights, gradients, optimizer, activations, logits, the rest). The constants of the
+activations were found by counting what autograd keeps of a Llama layer, as parley trains it: bench/results/memory.md.
+Heavy imports sit inside functions.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parley.errors import ParleyError, near_misses
+from parley.models import read_base
+from parley.params import read_yaml
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+GB = 10**9
+PLAIN_HEAD_LOGITS = 2**28  # trained tokens x vocabulary in one pass; above, TRL's fused head needs a tile of them only
+_KNOWN = Path(__file__).with_name("known_models.yaml")
+_NF4 = 0.516  # bytes a weight: 4 bits, and the scales of each 64 weights, themselves in 8 bits
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What memory depends on in a model."""
+
+    parameters: int
+    linear: int  # of those, in the linear layers that QLoRA quantises
+    adapter: int  # inputs plus outputs of these layers: an adapter of rank r has r x this many parameters
+    layers: int
+    hidden: int
+    heads: int
+    keys: int  # width of all keys of a token: key-value heads x head size
+    mlp: int
+    vocabulary: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What memory depends on in a training run."""
+
+    mode: str  # lora or full
+    quantization: str  # none or nf4
+    precision: str  # bf16, fp16 or fp32
+    device: str  # cuda or cpu
+    batch_size: int
+    tokens: int  # in each row of a batch, packed or padded
+    trained: float  # share of the tokens that is trained, so that logits are made for it
+    accumulation: int
+    rank: int
+    dropout: bool  # in the adapter
+    checkpointing: bool
+
+
+def known_models() -> dict[str, dict[str, Any]]:
+    """Name -> fields of the config, for the models of known_models.yaml."""
+    return read_yaml(_KNOWN)
+
+
+def config_of(name: str, *, revision: str = "") -> "PretrainedConfig":
+    """The config of a well-known model by name, of a folder, of models/base, or of a Hub model in the local cache."""
+    from transformers import AutoConfig
+
+    known = known_models()
+    if name in known:
+        fields = dict(known[name])
+        return AutoConfig.for_model(fields.pop("model_type"), **fields)
+    folder = Path(name)
+    if (folder / "base.json").is_file() and (base := read_base(folder)).source:
+        return config_of(base.source, revision=base.revision)
+    if folder.is_dir():
+        return _read(folder)
+    try:
+        return AutoConfig.from_pretrained(name, revision=revision or None, local_files_only=True)
+    except (OSError, ValueError):
+        raise ParleyError(
+            f"{name}: neither a folder with a config.json, nor a Hub model in the local cache, nor one of "
+            f"{', '.join(known)}{near_misses(name, known)}"
+        ) from None
+
+
+def _read(folder: Path) -> "PretrainedConfig":
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ParleyError(f"{folder}: its config.json cannot be used ({type(error).__name__})") from None
+
+
+def shape_of(config: "PretrainedConfig") -> Shape:
+    """Counted on a model without weights (torch's meta device)."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    head = model.get_output_embeddings()
+    linears = [part for part in model.modules() if isinstance(part, torch.nn.Linear) and part is not head]
+    text = config.get_text_config()
+    heads = text.num_attention_heads
+    size = getattr(text, "head_dim", None) or text.hidden_size // heads
+    return Shape(
+        parameters=sum(weight.numel() for weight in model.parameters()),
+        linear=sum(part.weight.numel() for part in linears),
+        adapter=sum(part.in_features + part.out_features for part in linears),
+        layers=text.num_hidden_layers,
+        hidden=text.hidden_size,
+        heads=heads,
+        keys=(getattr(text, "num_key_value_heads", None) or heads) * size,
+        mlp=text.intermediate_size,
+        vocabulary=text.vocab_size,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Bytes by part, and at the peak of a step."""
+
+    parts: dict[str, int]
+    allocated: int  # what torch.cuda.max_memory_allocated would say
+    peak: int  # what the device must have
+
+
+def estimate(shape: Shape, run: Run) -> Estimate:
+    """What a training step takes, once the optimizer has its state."""
+    half = run.precision != "fp32"
+    adapter = shape.adapter * run.rank if run.mode == "lora" else 0
+    trained = adapter or shape.parameters
+    copies = 2 * shape.parameters if half else 0  # autocast's, of 32-bit weights; kept until backward used them
+    if run.quantization == "nf4":
+        base, copies = round(_NF4 * shape.linear) + 4 * (shape.parameters - shape.linear), 0
+    elif run.mode == "lora" and run.device == "cuda" and half:
+        base, copies = 2 * shape.parameters, 0
+    else:
+        base = 4 * shape.parameters
+    tokens = run.batch_size * run.tokens
+    layer = tokens * _layer(shape, run)
+    activations = layer * shape.layers
+    if run.checkpointing:
+        activations = layer + tokens * shape.layers * shape.hidden * (4 if base == 4 * shape.parameters else 2)
+        copies //= shape.layers
+    numbers = min(round(tokens * run.trained) * shape.vocabulary, PLAIN_HEAD_LOGITS)
+    parts = {
+        "weights": base + 4 * adapter,
+        "optimizer": 8 * trained,
+        "gradients": 4 * trained,
+        "16-bit copies of weights": copies,
+        "activations": activations,
+        "logits": 12 * numbers,  # log-softmax, its gradient and one more, each in 32 bits
+    }
+    passing = copies + activations + parts["logits"]
+    # Backward frees these while it makes gradients; those of an earlier pass are there from the start.
+    last = max(passing, parts["gradients"]) if run.accumulation == 1 else passing + parts["gradients"]
+    allocated = parts["weights"] + parts["optimizer"] + last
+    rest = 0.8 * GB + 0.06 * passing if run.device == "cuda" else 0.7 * GB
+    parts["CUDA context and gaps" if run.device == "cuda" else "Python and libraries"] = round(rest)
+    return Estimate(parts, allocated, allocated + round(rest))
+
+
+def _layer(shape: Shape, run: Run) -> int:
+    """Bytes that one layer keeps of one token for the backward pass."""
+    h, k, i = shape.hidden, shape.keys, shape.mlp
+    narrow = run.precision != "fp32"
+    if run.mode == "full":
+        kept = 30 * h + 4 * k + 8 * i if narrow else 32 * h + 8 * k + 16 * i
+    else:
+        kept = 24 * h + 4 * k + 8 * i if narrow else 24 * h + 8 * k + 16 * i
+        kept += (14 if narrow else 28) * run.rank
+        if run.dropout:
+            kept += 24 * h + 4 * i if narrow else 40 * h + 4 * i
+    if run.device == "cpu" and narrow:
+        kept += 2 * shape.heads * min(run.tokens, 512)  # parley.attention keeps the softmax of short examples
+    return kept
+
+
+def generation(shape: Shape, *, batch_size: int, length: int, width: int) -> int:
+    """Bytes to generate: weights of `width` bytes, keys and values of every token, the last position's logits."""
+    cache = 2 * shape.layers * shape.keys * width * batch_size * length
+    return width * shape.parameters + cache + 4 * batch_size * shape.vocabulary
+
+
+def fitting(shape: Shape, run: Run, room: int) -> Run | None:
+    """The first run that fits into `room` bytes: smaller batches, then checkpointing, 4 bits, shorter rows."""
+    return next((other for other in _easier(run) if estimate(shape, other).peak <= room), None)
+
+
+def _easier(run: Run) -> Iterator[Run]:
+    shorter = run.tokens
+    while shorter == run.tokens or shorter >= 256:
+        for quantization in dict.fromkeys([run.quantization, "nf4" if run.mode == "lora" else "none"]):
+            for checkpointing in dict.fromkeys([run.checkpointing, True]):
+                size, times = run.batch_size, run.accumulation
+                while size:
+                    yield replace(
+                        run,
+                        tokens=shorter,
+                        quantization=quantization,
+                        checkpointing=checkpointing,
+                        batch_size=size,
+                        accumulation=times,
+                    )
+                    size, times = size // 2, times * 2
+        shorter //= 2
+
+
+def largest_batch(shape: Shape, run: Run, room: int) -> int:
+    """The largest batch_size that fits into `room` bytes, 0 if none."""
+    fits, above = 0, 1
+    while above <= 4096 and estimate(shape, replace(run, batch_size=above)).peak <= room:
+        fits, above = above, above * 2
+    while above - fits > 1:
+        middle = (fits + above) // 2
+        fits, above = (
+            (middle, above) if estimate(shape, replace(run, batch_size=middle)).peak <= room else (fits, middle)
+        )
+    return fits
+
+
+def room_on(device: str) -> int:
+    """Bytes of the whole device: the GPU's, or the machine's within the limit of its container."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[1]
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        if Path(file).is_file() and (limit := Path(file).read_text().strip()).isdigit():
+            total = min(total, int(limit))
+    return total
+
+
+def needs(shape: Shape, run: Run, room: int) -> str:
+    """The sentence that a user reads when a run does not fit."""
+    found = fitting(shape, run, room)
+    way = f"This fits: {settings(found, run)}" if found else "No setting of train makes it fit: take a smaller base"
+    return (
+        f"about {estimate(shape, run).peak / GB:.1f} GB are needed and the device has {room / GB:.1f} GB. In this order: "
+        "lower train.batch_size and raise train.accumulation as much; set train.checkpointing: \"on\"; "
+        f"lower encode.max_length. {way}"
+    )
+
+
+def settings(run: Run, asked: Run) -> str:
+    """What of `run` differs from `asked`, as keys of params.yaml."""
+    keys = {
+        "batch_size": "train.batch_size",
+        "accumulation": "train.accumulation",
+        "checkpointing": "train.checkpointing",
+        "quantization": "train.quantization",
+        "tokens": "encode.max_length",
+    }
+    changed = [name for name in keys if getattr(run, name) != getattr(asked, name)]
+    said = {True: '"on"', False: '"off"'}
+    return ", ".join(f"{keys[n]}: {said.get(v, v) if isinstance(v := getattr(run, n), bool) else v}" for n in changed)
