@@ -15,6 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help setup repro eval exp test check lint recipe lock clean samples export-data export-llamafactory forget judge-clean data-report
 .PHONY: judge-plan judge-cache judge-check label
 .PHONY: pseudonyms
+.PHONY: memory
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -88,6 +89,9 @@ forget: $(READY) ## Remove a person from raw copy, outputs and caches: make forg
 
 pseudonyms: $(READY) ## Write who is who behind the pseudonyms to data/pseudonyms.json, for you alone
 	@python -m tools.pseudonyms
+
+memory: $(READY) ## Whether training fits this device, and what does: make memory [MODEL=folder-or-name] [ARGS='--gb 24']
+	@python -m tools.memory $(if $(MODEL),"$(MODEL)") $(ARGS)
 
 samples: $(READY) ## Write data/samples again, the same bytes
 	@python -m tools.make_samples

@@ -55,13 +55,12 @@ def main() -> None:
             changes = {"quantization": quantization, "precision": precision, "checkpointing": "on" if on else "off"}
             command, place = parley(work, mode, settings, **changes)
             found = peak(command, place) - bare
-            run = Run(
-                mode, quantization, precision, "cpu", BATCH_ROWS, settings["longest"], trained, 1, 8, False, on
-            )
+            run = Run(mode, quantization, precision, "cpu", BATCH_ROWS, settings["longest"], trained, 1, 8, False, on)
             said = estimate(shape, run).allocated / 1e6
             name = "QLoRA" if quantization == "nf4" else mode
             print(
-                f"| {name} | {precision} | {'on' if on else 'off'} | {said:.0f} | {found:.0f} | {said / found - 1:+.0%} |",
+                f"| {name} | {precision} | {changes['checkpointing']} | {said:.0f} | {found:.0f} "
+                f"| {said / found - 1:+.0%} |",
                 flush=True,
             )
 

@@ -6,14 +6,17 @@ Heavy imports sit inside functions.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parley.errors import ParleyError, near_misses
-from parley.models import read_base
+from parley.examples import Example
+from parley.models import Model, pick_device, read_base
+from parley.packing import IGNORED
 from parley.params import read_yaml
+from parley.sft import Train
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -61,7 +64,7 @@ def known_models() -> dict[str, dict[str, Any]]:
     return read_yaml(_KNOWN)
 
 
-def config_of(name: str, *, revision: str = "") -> "PretrainedConfig":
+def config_of(name: str, *, revision: str = "", trust_remote_code: bool = False) -> "PretrainedConfig":
     """The config of a well-known model by name, of a folder, of models/base, or of a Hub model in the local cache."""
     from transformers import AutoConfig
 
@@ -71,34 +74,26 @@ def config_of(name: str, *, revision: str = "") -> "PretrainedConfig":
         return AutoConfig.for_model(fields.pop("model_type"), **fields)
     folder = Path(name)
     if (folder / "base.json").is_file() and (base := read_base(folder)).source:
-        return config_of(base.source, revision=base.revision)
-    if folder.is_dir():
-        return _read(folder)
+        return config_of(base.source, revision=base.revision, trust_remote_code=trust_remote_code)
+    options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
     try:
-        return AutoConfig.from_pretrained(name, revision=revision or None, local_files_only=True)
-    except (OSError, ValueError):
+        return AutoConfig.from_pretrained(folder if folder.is_dir() else name, revision=revision or None, **options)
+    except (OSError, ValueError) as error:
+        if folder.is_dir():
+            raise ParleyError(f"{folder}: its config.json cannot be used ({type(error).__name__})") from None
         raise ParleyError(
             f"{name}: neither a folder with a config.json, nor a Hub model in the local cache, nor one of "
             f"{', '.join(known)}{near_misses(name, known)}"
         ) from None
 
 
-def _read(folder: Path) -> "PretrainedConfig":
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ParleyError(f"{folder}: its config.json cannot be used ({type(error).__name__})") from None
-
-
-def shape_of(config: "PretrainedConfig") -> Shape:
+def shape_of(config: "PretrainedConfig", *, trust_remote_code: bool = False) -> Shape:
     """Counted on a model without weights (torch's meta device)."""
     import torch
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
     head = model.get_output_embeddings()
     linears = [part for part in model.modules() if isinstance(part, torch.nn.Linear) and part is not head]
     text = config.get_text_config()
@@ -112,7 +107,7 @@ def shape_of(config: "PretrainedConfig") -> Shape:
         hidden=text.hidden_size,
         heads=heads,
         keys=(getattr(text, "num_key_value_heads", None) or heads) * size,
-        mlp=text.intermediate_size,
+        mlp=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
         vocabulary=text.vocab_size,
     )
 
@@ -234,15 +229,70 @@ def room_on(device: str) -> int:
     return total
 
 
-def needs(shape: Shape, run: Run, room: int) -> str:
-    """The sentence that a user reads when a run does not fit."""
-    found = fitting(shape, run, room)
-    way = f"This fits: {settings(found, run)}" if found else "No setting of train makes it fit: take a smaller base"
-    return (
-        f"about {estimate(shape, run).peak / GB:.1f} GB are needed and the device has {room / GB:.1f} GB. In this order: "
-        "lower train.batch_size and raise train.accumulation as much; set train.checkpointing: \"on\"; "
-        f"lower encode.max_length. {way}"
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a run takes of its device."""
+
+    shape: Shape
+    run: Run
+    room: int  # bytes of the device
+
+    @property
+    def estimate(self) -> Estimate:
+        return estimate(self.shape, self.run)
+
+    def advice(self) -> str:
+        """What a user reads when a run does not fit: the estimate, and the knobs in order."""
+        found = fitting(self.shape, self.run, self.room)
+        asked = found and settings(found, self.run)
+        way = f"This fits, says the estimate: {asked}. " if asked else "" if found else "None makes it fit here. "
+        return (
+            f"about {self.estimate.peak / GB:.1f} GB are needed, the device has {self.room / GB:.1f} GB. In this order: "
+            "lower train.batch_size and raise train.accumulation as much; set train.checkpointing: \"on\"; "
+            f"lower encode.max_length. {way}`make memory` shows the parts"
+        )
+
+
+def planned(need: Need, checkpointing: str) -> Need:
+    """With checkpointing `on`, `off`, or at `auto` only if the run does not fit without.
+
+    Raises ParleyError if it does not fit.
+    """
+    need = replace(need, run=replace(need.run, checkpointing=checkpointing == "on"))
+    if checkpointing == "auto" and need.estimate.peak > need.room:
+        need = replace(need, run=replace(need.run, checkpointing=True))
+    if need.estimate.peak > need.room:
+        raise ParleyError(f"training would not fit: {need.advice()}")
+    return need
+
+
+def of_training(
+    base: Path, model: Model, params: Train, *, precision: str, examples: Sequence[Example], refuse: bool
+) -> Need:
+    """What training takes, with checkpointing decided before any weight is loaded.
+
+    base: models/base. refuse: raises ParleyError for what this device cannot hold; else (a model that is cut up over
+    several) checkpointing is only what params.yaml says.
+    """
+    trusted = model.trust_remote_code
+    tokens = sum(len(example.input_ids) for example in examples)
+    device = pick_device().type
+    run = Run(
+        mode=params.mode,
+        quantization=params.quantization,
+        precision=precision,
+        device=device,
+        batch_size=params.batch_size,
+        tokens=max((len(example.input_ids) for example in examples), default=0),  # a packed row's too
+        trained=sum(label != IGNORED for example in examples for label in example.labels) / max(tokens, 1),
+        accumulation=params.accumulation,
+        rank=params.lora.r,
+        dropout=params.lora.dropout > 0,
+        checkpointing=params.checkpointing == "on",
     )
+    shape = shape_of(config_of(str(base), trust_remote_code=trusted), trust_remote_code=trusted)
+    need = Need(shape, run, room_on(device))
+    return planned(need, params.checkpointing) if refuse else need
 
 
 def settings(run: Run, asked: Run) -> str:

@@ -55,6 +55,7 @@ class Train(Section):
     deterministic: bool
     strategy: str = Field(min_length=1)
     processes: int = Field(ge=1, le=1024)
+    checkpointing: Literal["auto", "on", "off"]
     sft: dict[str, Any]
 
     @model_validator(mode="after")
@@ -84,6 +85,7 @@ _OWN = {
     "lr_scheduler_type": "train.scheduler",
     "weight_decay": "train.weight_decay",
     "packing": "train.packing",
+    "gradient_checkpointing": "train.checkpointing",
     "bf16": "train.precision",
     "fp16": "train.precision",
     "bf16_full_eval": "train.precision",
@@ -205,7 +207,6 @@ def sft_config(
         "eval_strategy": "no",
         "report_to": runtime.report_to or "none",
         "disable_tqdm": True,
-        "gradient_checkpointing": False,
         **further,
     }
     try:

@@ -23,6 +23,7 @@ from parley.checkpoints import checkpoints, folder_of, newest, remove
 from parley.errors import ParleyError
 from parley.examples import Example, read_examples
 from parley.files import link_tree, publish, sha256_file, sha256_tree, write_json
+from parley.memory import Need, of_training
 from parley.models import (
     Model,
     load_base,
@@ -102,14 +103,16 @@ def main(root: Path) -> None:
     home = Path(os.environ.get("DVC_ROOT") or root)  # the main checkout, also in DVC's temporary workspaces
     first = topology.rank() == 0
     with checkpoints(home, parts) if first else contextlib.nullcontext(folder_of(home, parts)) as folder:
-        further = topology.settings(root, params.strategy)
+        sharded = topology.sharded(root, params.strategy)
+        need = of_training(root / BASE, model_params, params, precision=precision, examples=train, refuse=not sharded)
+        further = {**topology.settings(root, params.strategy), "gradient_checkpointing": need.run.checkpointing}
         config = sft_config(params, runtime, precision=precision, seed=seed, folder=folder, further=further)
         model = _load_model(root, model_params, params, config)
-        rows = _rows(train, val, model, params, prove=not topology.sharded(root, params.strategy))
+        rows = _rows(train, val, model, params, prove=not sharded)
         trainer = _trainer(root, model, params, config, *rows, save_steps=runtime.save_steps)
         topology.prove(trainer.accelerator, root, params.strategy, params.processes)
         checkpoint = topology.from_first(newest(folder) if first else None)
-        _fit(trainer, checkpoint, _plan(trainer, params.strategy), runtime, home / "metrics/timing/train.log")
+        _fit(trainer, checkpoint, need, _plan(trainer, params.strategy), runtime, home / "metrics/timing/train.log")
         if not first:
             sys.exit(0)
         from parley.training_record import training_info, write_metrics
@@ -254,7 +257,7 @@ def _measure(root: Path, params: Train, val: "Rows") -> Callable[[Any], dict[str
     return partial(separation, tokenizer=tokenizer, examples=val.examples, clean=names.clean, triggered=names.triggered)
 
 
-def _fit(trainer: "PackedTrainer", checkpoint: Path | None, plan: str, runtime: Runtime, log: Path) -> None:
+def _fit(trainer: "PackedTrainer", checkpoint: Path | None, need: Need, plan: str, runtime: Runtime, log: Path) -> None:
     """Trains to the end, or leaves by the signal that stopped it."""
     import torch
 
@@ -270,18 +273,17 @@ def _fit(trainer: "PackedTrainer", checkpoint: Path | None, plan: str, runtime: 
     try:
         trainer.run(checkpoint)
     except torch.OutOfMemoryError:
-        raise ParleyError(
-            "the GPU's memory is full. In this order: lower train.batch_size and raise train.accumulation as much; "
-            "set gradient_checkpointing: true under train.sft; lower encode.max_length"
-        ) from None
+        raise ParleyError(f"the GPU's memory is full. By the estimate {need.advice()}") from None
     if not trainer.finished:
         raise SystemExit(128 + trainer.stopped_by)
     seconds = time.monotonic() - start
     add_timing(train_seconds=round(seconds, 3), device=str(trainer.args.device))
+    add_timing(estimated_peak_memory_mb=round(need.estimate.peak / 2**20, 1))
     if checkpoint is None:
         add_timing(tokens_per_second=round(sum(step["tokens"] for step in trainer.journal.steps) / seconds, 1))
     if torch.cuda.is_available():
         add_timing(peak_device_memory_mb=round(memory_mb(), 1))
+        add_timing(estimated_device_memory_mb=round(need.estimate.allocated / 2**20, 1))
 
 
 def _plan(trainer: "PackedTrainer", strategy: str) -> str:
@@ -293,7 +295,7 @@ def _plan(trainer: "PackedTrainer", strategy: str) -> str:
         f"(train.strategy {strategy}); "
         f"{precision} (train.precision); attention {trainer.model.config._attn_implementation}; "
         f"{len(rows.examples)} examples in {len(rows.rows)} rows (train.packing); "
-        f"gradient checkpointing {'on' if args.gradient_checkpointing else 'off'} (train.sft.gradient_checkpointing)"
+        f"gradient checkpointing {'on' if args.gradient_checkpointing else 'off'} (train.checkpointing)"
     )
 
 

@@ -118,9 +118,7 @@ def table() -> Iterator[str]:
 def _cells(shape: Shape, run: Run) -> Sequence[str]:
     cells = []
     for size in CARDS:
-        plain, saving = (
-            largest_batch(shape, replace(run, checkpointing=on), size * GB) for on in (False, True)
-        )
+        plain, saving = (largest_batch(shape, replace(run, checkpointing=on), size * GB) for on in (False, True))
         cells.append(f"{plain or '–'} / {saving or '–'}" if saving else "–")
     return cells
 
