@@ -82,8 +82,8 @@ def config_of(name: str, *, revision: str = "", trust_remote_code: bool = False)
         if folder.is_dir():
             raise ParleyError(f"{folder}: its config.json cannot be used ({type(error).__name__})") from None
         raise ParleyError(
-            f"{name}: neither a folder with a config.json, nor a Hub model in the local cache, nor one of "
-            f"{', '.join(known)}{near_misses(name, known)}"
+            f"{name}: neither a folder with a config.json, nor a Hub model in the local cache, nor a well-known one"
+            f"{near_misses(name, known)}"
         ) from None
 
 
@@ -247,8 +247,8 @@ class Need:
         asked = found and settings(found, self.run)
         way = f"This fits, says the estimate: {asked}. " if asked else "" if found else "None makes it fit here. "
         return (
-            f"about {self.estimate.peak / GB:.1f} GB are needed, the device has {self.room / GB:.1f} GB. In this order: "
-            "lower train.batch_size and raise train.accumulation as much; set train.checkpointing: \"on\"; "
+            f"about {self.estimate.peak / GB:.1f} GB are needed, the device has {self.room / GB:.1f} GB. In this "
+            'order: lower train.batch_size and raise train.accumulation as much; set train.checkpointing: "on"; '
             f"lower encode.max_length. {way}`make memory` shows the parts"
         )
 

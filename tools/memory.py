@@ -8,6 +8,7 @@ table of well-known models into a page, between its two marks.
 """
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,6 @@ from parley.memory import (
 from parley.models import Model, pick_device, quiet, read_base
 from parley.params import read_section
 from parley.sft import Train, choose_precision
-from parley.stage import run as run_tool
 from stages.encode import Encode
 from stages.generate import Generate
 
@@ -141,4 +141,7 @@ def arguments() -> argparse.Namespace:
 
 if __name__ == "__main__":
     asked = arguments()
-    run_tool("memory", lambda root: main(root, asked))
+    try:
+        main(Path(), asked)
+    except ParleyError as error:
+        sys.exit(f"memory: {error}")

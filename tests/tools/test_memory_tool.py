@@ -1,0 +1,33 @@
+"""make memory: what it prints, and the table in the docs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tools import memory
+
+ROOT = Path(__file__).parents[2]
+
+
+def printed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tools.memory", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_table_in_the_docs_is_the_tools() -> None:
+    page = (ROOT / "docs/memory.md").read_text(encoding="utf-8")
+    assert page.split(memory.MARKS[0])[1].split(memory.MARKS[1])[0].strip() == "\n".join(memory.table())
+
+
+def test_a_run_too_large_for_the_card_is_told_what_would_fit() -> None:
+    found = printed("Qwen2.5-7B", "--device", "cuda", "--gb", "12")
+    assert found.returncode == 0
+    assert "does not fit: the device has 12.0 GB" in found.stdout
+    assert "this fits: train.quantization: nf4" in found.stdout.replace('train.checkpointing: "on", ', "")
+
+
+def test_an_unknown_model_is_one_line() -> None:
+    found = printed("Qwen2.5-7b")
+    assert found.returncode == 1 and "Qwen2.5-7B" in found.stderr
+    assert len([line for line in found.stderr.splitlines() if line.startswith("memory:")]) == 1
+    assert "Traceback" not in found.stderr
