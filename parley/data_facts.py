@@ -27,7 +27,7 @@ ARROWS = {
     "ingest": ("ingest.json", "records of the raw files"),
     "convert": ("convert.json", "messages, or conversations that came finished"),
     "validate": ("data.json", "conversations"),
-    "encode": ("encode.json", "conversations of train and val"),
+    "encode": ("encode.json", "conversations of train and val; those of test are not trained on"),
 }
 PLACES = 5  # rows named for each reason
 PEOPLE = 20  # rows of the table of authors

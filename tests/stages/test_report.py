@@ -180,7 +180,8 @@ def test_embedded_base_is_said_to_prove_the_machinery_only(walked: Path, inputs:
 def test_counts_and_drops_of_every_arrow_are_there(walked: Path) -> None:
     text = " ".join(Page(html(walked)).text.split())
     assert "ingest records of the raw files 1,200 1,150 50 30 × bot 20 × E001" in text
-    assert "encode conversations of train and val 76 75 1 1 × E018" in text
+    assert "encode conversations of train and val; those of test are not trained on 76 75 1 1 × E018" in text
+    assert "90 conversations came of what went out" in text
     assert "| ingest | 1,200 | 1,150 | 50 | 30 × bot, 20 × E001 |" in markdown(walked)
 
 

@@ -83,8 +83,9 @@ def test_a_person_is_in_no_file_any_more(checkout: Path) -> None:  # noqa: F811
         forget(root, CAT, sure=True, say=said.append)
     (root / "data/raw/older.zip").unlink()
     assert found(root, *person) == before
+    (root / "data/quality.jsonl").write_text("a score of theirs")
     assert forget(root, CAT, sure=True, say=said.append) == []
-    assert found(root, *person) == {"params.yaml"}
+    assert found(root, *person) == {"params.yaml"} and (root / "data/quality.jsonl").read_bytes() == b""
     assert read_yaml(params)["convert"]["exclude_authors"] == [CAT] and params.read_text().count("#") == comments
     dvc(root, "repro", "-q", "validate")
     assert found(root, *person[:3]) == set()

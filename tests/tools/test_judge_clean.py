@@ -14,6 +14,7 @@ from parley import calling
 from parley.conversation import Conversation, Turn, to_sharegpt
 from parley.errors import ParleyError
 from parley.jsonl import rows_into, rows_of
+from parley.params import read_yaml
 from parley.splits import fingerprint
 from stages import validate
 from tools.judge_clean import judge_clean
@@ -152,3 +153,4 @@ def test_git_keeps_the_scores_so_that_experiments_take_them_along() -> None:
     assert (root / "data/quality.jsonl").is_file()
     ignored = subprocess.run(["git", "check-ignore", "--no-index", "-q", "data/quality.jsonl"], cwd=root, check=False)
     assert ignored.returncode == 1
+    assert "data/quality.jsonl" in read_yaml(root / "dvc.yaml")["stages"]["validate"]["deps"]
