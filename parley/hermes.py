@@ -19,7 +19,7 @@ BLOCK = re.compile(r"\n?<tool_call>(.*?)</tool_call>\n?|\n?<tool_call>(.*)\Z", r
 RESPONSE = re.compile(r"<tool_response>\n?(.*?)\n?</tool_response>", re.DOTALL)
 TOOLS = re.compile(r"<tools>((?:(?!<tools>).)*?)</tools>", re.DOTALL)
 # What Qwen's template and Simia put around the tools, from its heading to the example of a call.
-FRAME = re.compile(r"\s*# Tools\n((?!# ).)*<tools>.*</tools>((?!<tools>).)*</tool_call>", re.DOTALL)
+FRAME = re.compile(r"# Tools\n((?!# ).)*<tools>.*</tools>((?!<tools>).)*</tool_call>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,7 @@ def score(
     called = Counter(call.name for _, step, _ in steps for call in step.due.calls)
     for tool, _ in called.most_common(MOST_TOOLS):
         rows = [(case, _only(one, tool), _only(other, tool)) for case, one, other in steps]
+        rows = [row for row in rows if row[1].due.calls]
         figures += [figure(name, rows, f"tool {tool}") for name in BY_TOOL]
     return Scorecard(figures)
 

@@ -11,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley import plugins
-from parley.chat import shorten
 from parley.checks import findings
 from parley.conversation import Conversation, Dropped, ToolCall, Turn, to_sharegpt
+from parley.cutting import shorten
 from parley.domain import domain_of, domains
 from parley.errors import ParleyError
 from parley.params import read_yaml
 from parley.transforms import correct_tool_calls, fix_arguments, system_prompt, think_tags, to_hermes
 
+RECIPE = Path(__file__).parents[3] / "recipes/agent.yaml"
 ORDER = {"name": "get_order", "parameters": {"type": "object", "properties": {"order_id": {"type": "string"}}}}
 TOOLS = json.dumps([{"type": "function", "function": {**ORDER, "description": "An order"}}])
 RETAIL = "You are a retail agent."
@@ -284,7 +285,7 @@ def test_every_step_is_idempotent(row: Conversation, way: tuple[str, str]) -> No
 
 def test_the_recipe_takes_the_five_steps_in_the_source_documents_order() -> None:
     wanted = ["fix_arguments", "to_hermes", "correct_tool_calls", "think_tags", "system_prompt"]
-    assert read_yaml(Path(__file__).parents[3] / "recipes/agent.yaml")["convert"]["transforms"] == wanted
+    assert read_yaml(RECIPE)["convert"]["transforms"] == wanted
 
 
 @pytest.mark.parametrize(
@@ -300,9 +301,10 @@ def test_domain_that_is_none_is_named(text: str, tmp_path: Path, monkeypatch: py
     domains.cache_clear()
 
 
-def test_a_long_conversation_is_cut_before_a_user_and_never_between_a_call_and_its_result() -> None:
+def test_a_long_conversation_is_cut_behind_an_answer_and_never_between_a_call_and_its_result() -> None:
     called_twice = (Turn("assistant", "", (CALL,)), RESULT, Turn("assistant", "", (CALL,)), RESULT, DONE)
     row = talk(ASK, *called_twice, Turn("user", "And W2?"), *called_twice)
+    keep = read_yaml(RECIPE)["encode"]["keep"]
     for limit in range(1, 13):
-        kept = shorten(row, lambda part, limit=limit: len(part.turns) <= limit)
-        assert kept is None if limit < 6 else kept and kept.turns == row.turns[0 if limit == 12 else 6 :]
+        kept = shorten(row, lambda part, limit=limit: len(part.turns) <= limit, keep=keep)
+        assert kept is None if limit < 6 else kept and kept.turns == row.turns[: 12 if limit == 12 else 6]
