@@ -7,7 +7,7 @@ from typing import Any
 
 from tools.samples.phrases import read_table
 
-PER_FORM = 9  # rows of each form in qa.jsonl
+PER_FORM = 8  # rows of each form in qa.jsonl
 HELD_OUT_PER_FORM = {"seen": 2, "unseen": 8}
 
 
