@@ -6,9 +6,11 @@ several machines, is left to it. accelerate runs one process, or plain DDP in FS
 therefore `prove`. torch is imported inside functions.
 """
 
+import ctypes
 import importlib.util
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -34,7 +36,7 @@ def deepspeed_file(root: Path, strategy: str) -> Path | None:
     if path.parent != DEEPSPEED or not (root / path).is_file():
         misses = near_misses(strategy, ["single", "ddp", "fsdp2", *known])
         raise ParleyError(
-            f"params.yaml: train.strategy: {strategy!r} is none of single, ddp, fsdp2, {', '.join(known)}{misses}. "
+            f"params.yaml: train.strategy: {strategy!r} is none of single, ddp, fsdp2, {', '.join(known)}{misses}\n"
             f"Settings of your own go into {DEEPSPEED}/NAME.json, where DVC sees their changes"
         )
     try:
@@ -87,6 +89,8 @@ def settings(root: Path, strategy: str) -> dict[str, Any]:
     """Fields of SFTConfig for a strategy."""
     if strategy == "fsdp2":
         return {"fsdp": True, "fsdp_config": {"version": 2, "state_dict_type": "FULL_STATE_DICT"}}
+    if strategy == "ddp":
+        return {"ddp_find_unused_parameters": False}  # every trained weight is used in every pass
     file = deepspeed_file(root, strategy)
     return {"deepspeed": str(file)} if file else {}
 
@@ -133,6 +137,12 @@ def launch(module: str, processes: int) -> NoReturn:
     except SignalException as error:
         sys.exit(128 + error.sigval)
     sys.exit(0)
+
+
+def end_with_launcher() -> None:
+    """Has this process saved and stopped when its launcher is killed, which else would train on unseen."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def prove(accelerator: "Accelerator", root: Path, strategy: str, processes: int) -> None:

@@ -285,6 +285,9 @@ class PackedTrainer(SFTTrainer):
 
     def run(self, checkpoint: Path | None) -> None:
         """Trains, from a sealed checkpoint or from the start; `stopped_by` tells of a signal that ended it."""
+        if self.args.device.type == "cpu":
+            # Of several processes, accelerate calls it cpu:0, where torch.load can put no optimizer's state.
+            self.args.__dict__["_setup_devices"] = torch.device("cpu")
         if self.args.should_save:
             shutil.rmtree(self.kept, ignore_errors=True)
         if checkpoint is not None:

@@ -92,7 +92,9 @@ def main(root: Path) -> None:
     runtime = read_section(root, "runtime", Runtime)
     check_ready(runtime.report_to)
     topology.check_strategy(root, params.strategy, params.processes, quantization=params.quantization)
-    if params.strategy != "single" and not topology.launched():
+    if topology.launched():
+        topology.end_with_launcher()
+    elif params.strategy != "single":
         topology.launch("stages.train", params.processes)
     set_threads(model_params.threads)
     quiet()
