@@ -1,12 +1,12 @@
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from small_tokenizers import source_of, unmarked
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from parley.chat import Template, encode, encode_prompts, template_of
@@ -17,7 +17,7 @@ from parley.errors import ParleyError
 from parley.loss import targets_of
 from parley.models import load_tokenizer
 
-CHATML = (Path(__file__).parents[2] / "parley/templates/chatml.jinja").read_text(encoding="utf-8")
+CHATML = source_of("chatml")
 TOOLS = json.dumps([{"name": "weather", "description": "of a town", "parameters": {"type": "object"}}])
 
 
@@ -25,12 +25,6 @@ def talk(*texts: str, system: str = "", tools: str = "") -> Conversation:
     """User and assistant by turns, the user first."""
     turns = tuple(Turn("assistant" if place % 2 else "user", text) for place, text in enumerate(texts))
     return Conversation("c1", turns, system=system, tools=tools, source="chat.json:7")
-
-
-def unmarked(source: str) -> str:
-    """The template without its comment at the top and its generation markers."""
-    source = re.sub(r"^\{#.*?#\}\n?", "", source, flags=re.DOTALL)
-    return re.sub(r"\{%(-?)\s*(?:end)?generation\s*(-?)%\}", r"{#\1 \2#}", source)
 
 
 def words_tokenizer(template: str = CHATML) -> PreTrainedTokenizerFast:
@@ -105,38 +99,46 @@ def test_end_token_and_text_of_each_answer_are_trained_and_nothing_else(source: 
     # fmt: on
 
 
-def family(name: str) -> tuple[str, list[str], str, str]:
-    """A model family's template with TRL's markers, its control tokens, bos and eos."""
-    import trl
-
-    source = (Path(trl.__file__).parent / f"chat_templates/{name}_training.jinja").read_text(encoding="utf-8")
-    tokens = {
-        "qwen2_5": ["<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>"],
-        "llama3": ["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
-        "gemma": ["<start_of_turn>", "<end_of_turn>"],
-        "phi3": ["<|user|>", "<|assistant|>", "<|end|>"],
-    }
-    return source, tokens[name], "<bos>", "<eos>"
+def family_tokenizer(name: str, tokens: list[str]) -> PreTrainedTokenizerFast:
+    """One id a word, as words_tokenizer has it: <s> 0, </s> 1, then `tokens`, then the words."""
+    words = ["<s>", "</s>", *tokens, "\n", "\n\n", "user", "assistant", "model", "hi", "hello", "bye", "?"]
+    inner = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="?"))
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"\n+|[^\n]+"), "isolated")
+    inner.decoder = decoders.Fuse()
+    inner.add_special_tokens(["<s>", "</s>", *tokens])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, unk_token="?", bos_token="<s>", eos_token="</s>", chat_template=source_of(name)
+    )
 
 
-@pytest.mark.parametrize("name", ["chatml", "qwen2_5", "llama3", "gemma", "phi3"])
-def test_markers_and_incremental_rendering_give_the_same_mask(name: str, tiny_base: Path) -> None:
-    tokenizer = load_tokenizer(tiny_base)
-    source = CHATML
-    if name != "chatml":
-        source, tokens, bos, eos = family(name)
-        # rstrip as in Phi-3, whose <|end|> takes the newline after it.
-        added = [AddedToken(token, rstrip=name == "phi3", special=True) for token in tokens]
-        tokenizer.add_tokens(added, special_tokens=True)
-        tokenizer.add_special_tokens({"bos_token": bos, "eos_token": eos})
-    talks = [talk("hi", "hello"), talk("hi", "\n  hello assistant\n", "bye", "x", "and?", "nothing ", system="")]
-    found = []
-    for text in (source, unmarked(source)):
-        tokenizer.chat_template = text
-        template = template_of(tokenizer)
-        found.append((template.end, encode(template, talks)))
-    assert found[0] == found[1]
-    assert len(found[0][1][1].spans) == 3
+def test_llama_3s_mask_as_written_by_hand() -> None:
+    conversation = talk("hi", "hello", "bye", "bye")
+    tokenizer = family_tokenizer("llama3", ["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"])
+    (found,) = encode(template_of(tokenizer), [conversation])
+    # fmt: off
+    assert found.ids == [
+        0, 2, 7, 3, 6, 10, 4,  # <s><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|>
+        2, 8, 3, 6, 11, 4,  # <|start_header_id|>assistant<|end_header_id|>\n\nhello<|eot_id|>
+        2, 7, 3, 6, 12, 4,
+        2, 8, 3, 6, 12, 4,
+    ]
+    assert targets_of("assistant", found, conversation).labels == [*[-100] * 11, 11, 4, *[-100] * 10, 12, 4]
+    # fmt: on
+
+
+def test_gemmas_mask_as_written_by_hand() -> None:
+    conversation = talk("hi", "hello", "bye", "bye")
+    tokenizer = family_tokenizer("gemma", ["<start_of_turn>", "<end_of_turn>"])
+    (found,) = encode(template_of(tokenizer), [conversation])
+    # fmt: off
+    assert found.ids == [
+        0, 2, 6, 4, 9, 3, 4,  # <s><start_of_turn>user\nhi<end_of_turn>\n
+        2, 8, 4, 10, 3, 4,  # <start_of_turn>model\nhello<end_of_turn>\n
+        2, 6, 4, 11, 3, 4,
+        2, 8, 4, 11, 3, 4,
+    ]
+    assert targets_of("assistant", found, conversation).labels == [*[-100] * 10, 10, 3, *[-100] * 10, 11, 3, -100]
+    # fmt: on
 
 
 @settings(max_examples=60, deadline=None)
