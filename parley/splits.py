@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,12 @@ from parley.errors import ParleyError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+GroupBy = Literal[
+    "conversation",  # the session, the row or the rows of one template, as the format and convert say
+    "channel",  # all of a channel; of a file, for rows that come from none
+    "author",  # all that one person answers; for rows without one, as by conversation
+]
+_SESSION = re.compile(r"([0-9a-f]{6})-[0-9a-f]{12}")  # as convert names them: channel, then session
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,15 @@ class Row:
     group: str
     time: int | None
     answers: tuple[int, ...]  # as `answers` gives them
+
+
+def group_of(conversation: Conversation, by: GroupBy) -> str:
+    """What keeps conversations together in one split."""
+    group = conversation.group or conversation.id
+    if by == "channel":
+        session = _SESSION.fullmatch(group)
+        return session[1] if session else conversation.source.rpartition(":")[0] or group
+    return (conversation.author or group) if by == "author" else group
 
 
 def row_of(conversation: Conversation, source: str) -> Row:

@@ -28,7 +28,20 @@ from parley.near import Near
 from parley.params import Section, read_section, read_value
 from parley.plugins import plugin
 from parley.quality import FILE, read_quality
-from parley.splits import SPLITS, Row, Split, answers, deal, fingerprint, lot, row_of, split_groups, words
+from parley.splits import (
+    SPLITS,
+    GroupBy,
+    Row,
+    Split,
+    answers,
+    deal,
+    fingerprint,
+    group_of,
+    lot,
+    row_of,
+    split_groups,
+    words,
+)
 from parley.stage import run, write_counts
 
 
@@ -43,6 +56,7 @@ class Validate(Section):
     max_samples: int = Field(ge=0)
     test_file: str
     split: Literal["time", "group"]
+    group_by: GroupBy
     val_fraction: float = Field(gt=0, lt=0.5)
     test_fraction: float = Field(gt=0, lt=0.5)
     min_split: int = Field(ge=1)
@@ -132,7 +146,7 @@ def check(path: Path, quality: Mapping[bytes, int], params: Validate, tally: Tal
                 continue
         tally.warnings.update({finding.code for finding in found})
         tally.control_tokens.update(control_tokens(row))
-        kept[number] = row_of(conversation, source)
+        kept[number] = replace(row_of(conversation, source), group=group_of(conversation, params.group_by))
         if params.near_duplicates < 1:
             near.add(words(conversation))
     rejected = tally.dropped.total() - tally.dropped["W101"] - tally.dropped["low_quality"]

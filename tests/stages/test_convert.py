@@ -1,10 +1,6 @@
 """Messages in, redacted conversations out, and every message accounted for."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -338,33 +334,6 @@ def test_counts_add_up_and_nothing_planted_is_left(
     assert all(len(talk.turns) <= max_turns and talk.turns[-1].role == "assistant" for talk in talks)
     written = (root / "data/sharegpt/conversations.jsonl").read_text().casefold()
     assert not [planted for planted in ("ana", "katarina", "benedict", "example.org", "650-253") if planted in written]
-
-
-def test_time_zone_locale_and_hash_seed_change_no_byte(tmp_path: Path) -> None:
-    outputs = []
-    repository = Path(convert.__file__).parent.parent
-    messages = [said(minute, (ANA, CAT, BEN)[minute % 3], f"Ana, Katarina {minute}") for minute in range(12)]
-    for zone, seed, language in (("UTC", "1", "C"), ("Asia/Kathmandu", "2", "tr_TR.UTF-8")):
-        root = tmp_path / seed
-        root.mkdir()
-        workspace(root, messages)
-        environment = {
-            **os.environ,
-            "TZ": zone,
-            "PYTHONHASHSEED": seed,
-            "LC_ALL": language,
-            "PYTHONPATH": str(repository),
-        }
-        subprocess.run([sys.executable, "-m", "stages.convert"], cwd=root, env=environment, check=True)
-        shutil.rmtree(root / "metrics/timing")
-        outputs.append(
-            {
-                path.relative_to(root): path.read_bytes()
-                for folder in ("data/sharegpt", "data/rejects", "metrics")
-                for path in sorted((root / folder).iterdir())
-            }
-        )
-    assert outputs[0] == outputs[1]
 
 
 def test_a_transform_says_why_it_drops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from parley.errors import ParleyError
 from parley.evaluation import cases_of
 from parley.files import read_json
 from parley.jsonl import rows_into, rows_of
-from parley.splits import fingerprint
+from parley.splits import fingerprint, group_of
 from stages import validate
 
 SPLITS = ("train", "val", "test")
@@ -69,6 +69,19 @@ def test_a_split_by_group_depends_on_the_seed_and_not_on_the_order_of_rows(tmp_p
         found.append({key: set(value) for key, value in ids(tmp_path / name).items()})
     assert found[0] == found[1] != found[2]
     assert [len(found[0][name]) for name in SPLITS] == [32, 4, 4]
+
+
+@pytest.mark.parametrize("by", ["channel", "author"])
+def test_all_of_a_channel_or_author_is_in_one_split(tmp_path: Path, by: str) -> None:
+    talks = [
+        talk(n, group=f"{n % 9:06x}-{n:012x}" if n < 90 else "", author=f"A{n % 7}", source=f"{n % 9}.jsonl:{n}")
+        for n in range(126)
+    ]
+    validate.main(workspace(tmp_path, talks, validate__split="group", validate__group_by=by))
+    parts = {name: {group_of(each, by) for each in split(tmp_path, name)} for name in SPLITS}
+    assert not parts["train"] & parts["test"] and not parts["train"] & parts["val"] and all(parts.values())
+    assert len(set().union(*parts.values())) == (7 if by == "author" else 18)
+    assert sum(map(len, ids(tmp_path).values())) == 126
 
 
 def test_a_row_without_time_asks_for_the_other_split(tmp_path: Path) -> None:
