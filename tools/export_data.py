@@ -99,6 +99,8 @@ def main() -> None:
             print(f"export-data: {Path(out) / split}.jsonl: {count['written']} conversations{left_out}")
     except ParleyError as error:
         sys.exit(f"export-data: {error}")
+    except OSError as error:
+        sys.exit(f"export-data: {error.filename}: {error.strerror}: name another folder as OUT")
 
 
 if __name__ == "__main__":

@@ -226,6 +226,8 @@ def main() -> None:
         counts = export(Path(), name, Path(out), source=Path(source) if source else None, template=template)
     except ParleyError as error:
         sys.exit(f"export-llamafactory: {error}")
+    except OSError as error:
+        sys.exit(f"export-llamafactory: {error.filename}: {error.strerror}: name another folder as OUT")
     for path, count in counts.items():
         print(f"export-llamafactory: {path}: {count.written} rows")
         if count.left_out:

@@ -234,6 +234,7 @@ def test_a_sharegpt_file_is_exported_whole_without_a_validation_set(tmp_path: Pa
         ("a b", "out", "", "NAME='a b': letters"),
         ("mine", "data/splits", "", "data/ is the pipeline's own"),
         ("mine", "out", "nowhere.json", "FROM=nowhere.json: no such file"),
+        ("mine", "params.yaml/out", "", "Not a directory: name another folder as OUT"),
     ],
 )
 def test_a_wrong_argument_is_named(
