@@ -90,7 +90,9 @@ def answer(
         flush=True,
     )
     asker.go_online(connect())
-    verdicts = found.kept | _in_threads(questions, list(found.missing), asker, name, concurrency)
+    first: dict[str, int] = {}  # a question that waits for another's answer comes later: it would hold a thread
+    ordered = sorted(found.missing, key=lambda index: first.setdefault(found.missing[index], index) != index)
+    verdicts = found.kept | _in_threads(questions, ordered, asker, name, concurrency)
     return [verdicts[index] for index in range(len(questions))]
 
 

@@ -171,8 +171,11 @@ PROTOCOLS = (Gemini(), OpenAI(), Ollama())
 
 
 class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections are kept, as real servers do
+    disable_nagle_algorithm = True
     server: "JudgeServer"
     protocol: Protocol
+    answered: bool  # whole, so that the connection can serve again
 
     def do_POST(self) -> None:
         sent = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
@@ -180,12 +183,13 @@ class Handler(BaseHTTPRequestHandler):
         self.protocol = next(protocol for protocol in PROTOCOLS if path.endswith(protocol.path))
         request = {"path": path, "prompt": self.protocol.prompt(sent), "sent": sent, "headers": dict(self.headers)}
         step = self.server.next_step(request)
-        self.close_connection = True
+        self.answered = False
         try:
             step(self)
         except (BrokenPipeError, ConnectionResetError):
             pass  # the client had enough
         finally:
+            self.close_connection = self.close_connection or not self.answered
             self.server.done()
 
     def finish(self) -> None:
@@ -198,6 +202,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
+        self.answered = True
 
     def log_message(self, *args: Any) -> None: ...
 

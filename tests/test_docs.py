@@ -93,3 +93,8 @@ def test_every_dependency_is_locked_without_a_local_label(name: str) -> None:
 def test_the_page_of_formats_names_each_one() -> None:
     page = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| `(\w+)`", page, re.MULTILINE)) == plugin_names("formats")
+
+
+def test_the_page_of_the_judge_names_each_client() -> None:
+    page = (ROOT / "docs/judge.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(\w+)`", page, re.MULTILINE)) == plugin_names("judges")

@@ -30,6 +30,9 @@ def connect(*, key: str, model: str, endpoint: str, timeout: float) -> Ask:
     session = client.get_default_generative_client().transport._session
     session._refresh_status_codes = ()  # after a 401 it would ask twice more, with the same key
     session.max_redirects = 0  # a redirect would carry key and conversation to another host
+    # Proxies and certificates of the environment, looked up once: at each call they would cost as much as the call.
+    environment = session.merge_environment_settings(endpoint or HOST, {}, None, None, None)
+    session.proxies, session.verify, session.trust_env = environment["proxies"], environment["verify"], False
     for scheme in ("https://", "http://"):
         session.mount(scheme, HTTPAdapter(pool_maxsize=64))  # as many as judge.concurrency allows; 10 otherwise
     # Without "retry": None the package tries again for 600 s, whatever the timeout.

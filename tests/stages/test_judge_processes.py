@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -55,6 +56,7 @@ def test_kill_9_at_any_moment_pays_again_only_for_calls_under_way(
     assert outputs(calm) == outputs(root)
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_answers_of_the_calls_under_way(tmp_path: Path) -> None:
     eval_files(tmp_path, 10)
     with JudgeServer(latency=0.1) as server:
@@ -89,16 +91,17 @@ def hook(event, args):
         seen.append(("file", os.path.abspath(args[0])))
 sys.addaudithook(hook)
 atexit.register(lambda: print(*(f"{kind} {what}" for kind, what in seen), sep="\\n", file=sys.__stdout__))
+atexit.register(lambda: print(*(f"env {name}={value}" for name, value in os.environ.items()), sep="\\n"))
 sys.dont_write_bytecode = True
 """
 
 
-def audited(root: Path, home: Path, **environment: str) -> tuple[set[str], list[str]]:
-    """(hosts and names, files written) of the stage, as the interpreter's own audit saw them."""
+def audited(root: Path, home: Path, **environment: str) -> tuple[set[str], list[str], set[str]]:
+    """(hosts and names, files written, names in its environment at the end) of the stage, by Python's audit."""
     code = AUDIT + "import runpy; sys.argv = ['stages/judge.py']; runpy.run_module('stages.judge', run_name='__main__')"
     scratch = root / "scratch"
     scratch.mkdir()
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("DEEPEVAL", "GEMINI", "GOOGLE"))}
+    clean = {name: value for name, value in os.environ.items() if not re.search("DEEPEVAL|_API_KEY|HF_TOKEN", name)}
     found = subprocess.run(
         [sys.executable, "-c", code],
         cwd=root,
@@ -107,25 +110,29 @@ def audited(root: Path, home: Path, **environment: str) -> tuple[set[str], list[
         text=True,
         check=True,
     )
-    lines = [line.split(" ", 1) for line in found.stdout.splitlines() if line.startswith(("socket ", "name ", "file "))]
+    kinds = ("socket", "name", "file", "env")
+    lines = [line.split(" ", 1) for line in found.stdout.splitlines() if line.split(" ", 1)[0] in kinds]
     assert "Warning" not in found.stderr
-    reached = {what for kind, what in lines if kind != "file"}
-    return reached, [what for kind, what in lines if kind == "file"]
+    reached = {what for kind, what in lines if kind in ("socket", "name")}
+    environ = {what.split("=")[0] for kind, what in lines if kind == "env"}
+    return reached, [what for kind, what in lines if kind == "file"], environ
 
 
-def test_no_socket_but_the_judges_and_no_file_outside_the_project(tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("client", ["gemini", "google_genai", "openai", "ollama"])
+def test_no_socket_but_the_judges_no_file_outside_the_project_and_no_env_leak(tmp_path: Path, client: str) -> None:
     eval_files(tmp_path / "project", 2)
     home = tmp_path / "home"
     home.mkdir()
     root = tmp_path / "project"
-    (root / ".env").write_text("CONFIDENT_API_KEY=x\nOPENAI_API_KEY=y\n", encoding="utf-8")
+    secrets = {"GEMINI_API_KEY": KEY, "OPENAI_API_KEY": KEY, "CONFIDENT_API_KEY": "x", "HF_TOKEN": "y"}
+    (root / ".env").write_text("".join(f"{name}={value}\n" for name, value in secrets.items()), encoding="utf-8")
     with JudgeServer() as server:
-        settings(root, server)
-        reached, files = audited(
-            root, home, GEMINI_API_KEY=KEY, DEEPEVAL_UPDATE_WARNING_OPT_IN="1", CONFIDENT_API_KEY="x"
-        )
+        settings(root, server, client=client)
+        reached, files, environ = audited(root, home, DEEPEVAL_UPDATE_WARNING_OPT_IN="1")
         assert len(server.requests) == 4
         assert reached <= {f"('127.0.0.1', {server.server_port})", "127.0.0.1"}
+    assert "HOME" in environ and not environ & secrets.keys()
     assert any(path.endswith("answers.sqlite") for path in files)  # the hook does see files
     assert [path for path in files if not path.startswith((str(root), "/dev/null"))] == []
     assert list(home.iterdir()) == []
