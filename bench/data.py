@@ -1,167 +1,274 @@
-"""How fast ingest reads a Discord export, beside json.load on the same file.
+"""How fast the data stages are and how much memory they take, beside other readers of the same files.
 
-    python bench/data.py --mb 200 --rounds 2
+    python -m bench.data [--mb 1000] [--rounds 3] [--only export rows cores linear near] [--keep FOLDER]
 
-Makes an export (as DiscordChatExporter writes it: indented, every field), runs each reader in a process of its own,
-in turns, and prints MB per CPU-second and the peak memory. `--shape minified` or `reversed` for the other layouts.
+Makes a Discord export and JSON lines (bench/made.py), runs each reader in a process of its own, in turns, and prints
+tables for bench/results/data.md. MB are 10^6 bytes of input; CPU-seconds leave out start and imports. The other
+readers only read, to nowhere: ingest also sorts, checks and writes. One that is not installed is left out.
 """
 
 import argparse
+import filecmp
 import json
-import random
-import resource
+import os
+import platform
+import re
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from bench.made import text, write_export, write_rows
+from parley.params import read_yaml
 
-WORDS = (
-    "the",
-    "a",
-    "of",
-    "to",
-    "and",
-    "in",
-    "is",
-    "it",
-    "you",
-    "that",
-    "was",
-    "for",
-    "on",
-    "are",
-    "with",
-    "as",
-    "they",
-)
-START = datetime(2024, 1, 1, tzinfo=UTC)
-CHANNEL = {
-    "id": "400000000000000001",
-    "type": "GuildTextChat",
-    "categoryId": "3",
-    "category": "Text",
-    "name": "general",
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = ("export", "rows", "cores", "linear", "near")
+
+
+def stage(name: str) -> Callable[[Path, Path], None]:
+    """Runs a stage of the pipeline in a folder that has its params.yaml."""
+
+    def run(folder: Path, path: Path) -> None:
+        __import__(f"stages.{name}", fromlist=["main"]).main(folder)
+
+    return run
+
+
+def by_ijson(folder: Path, path: Path) -> None:
+    import ijson
+
+    with path.open("rb") as file:
+        for _ in ijson.items(file, "messages.item", use_float=True):
+            pass
+
+
+def by_json(folder: Path, path: Path) -> None:
+    json.loads(path.read_bytes())
+
+
+def by_json_lines(folder: Path, path: Path) -> None:
+    with path.open("rb") as file:
+        for line in file:
+            json.loads(line)
+
+
+def by_datasets(folder: Path, path: Path) -> None:
+    import datasets
+
+    datasets.load_dataset("json", data_files=str(path), cache_dir=str(folder / "datasets"))
+
+
+def by_pandas(folder: Path, path: Path) -> None:
+    import pandas
+
+    for _ in pandas.read_json(path, lines=True, chunksize=10_000):
+        pass
+
+
+def near(folder: Path, path: Path) -> None:
+    """100,000 conversations, one in twenty a copy of the one before with a word more; the finds, to the last line."""
+    import random
+
+    from parley.near import Near
+
+    draw, found, said = random.Random(3), Near(0.85), ""
+    for number in range(100_000):
+        said = f"{said} indeed" if number % 20 == 0 else text(draw, 150)
+        found.add(said)
+    (folder / "found").write_text(str(len(found.duplicates())))
+
+
+READERS: dict[str, tuple[Callable[[Path, Path], None], tuple[str, ...]]] = {
+    "ingest": (stage("ingest"), ("stages.ingest",)),
+    "convert": (stage("convert"), ("stages.convert",)),
+    "validate": (stage("validate"), ("stages.validate",)),
+    "ijson": (by_ijson, ("ijson",)),
+    "json.loads": (by_json, ()),
+    "json.loads by line": (by_json_lines, ()),
+    "datasets": (by_datasets, ("datasets",)),
+    "pandas": (by_pandas, ("pandas",)),
+    "near": (near, ("parley.near",)),
 }
 
 
-def message(number: int, draw: random.Random) -> dict[str, Any]:
-    """One message with every field that the exporter writes."""
-    time_ = START + timedelta(seconds=number)
-    person = draw.randrange(20)
-    roles = [{"id": str(n), "name": f"role {n}", "color": None, "position": n} for n in range(person % 3)]
-    author = {
-        "id": str(900_000_000_000_000_000 + person),
-        "name": f"person{person}",
-        "discriminator": "0000",
-        "nickname": f"Person {person}",
-        "color": "#E91E63",
-        "isBot": person == 19,
-        "roles": roles,
-        "avatarUrl": "https://cdn.example/embed/avatars/1.png",
-    }
-    parent = {"reference": {"messageId": str(snowflake(time_ - timedelta(seconds=1))), "channelId": CHANNEL["id"]}}
-    return {
-        "id": str(snowflake(time_)),
-        "type": "Reply" if number % 7 == 0 else "Default",
-        "timestamp": time_.isoformat(timespec="milliseconds"),
-        "timestampEdited": None,
-        "callEndedTimestamp": None,
-        "isPinned": False,
-        "content": " ".join(draw.choices(WORDS, k=draw.randint(1, 40))),
-        "author": author,
-        "attachments": [],
-        "embeds": [],
-        "stickers": [],
-        "reactions": [],
-        "mentions": [{key: author[key] for key in ("id", "name", "nickname")}] if number % 11 == 0 else [],
-        **(parent if number % 7 == 0 else {}),
-        "inlineEmojis": [],
-    }
+def measure(reader: str, folder: Path, path: Path) -> None:
+    """Runs one reader in this process and prints CPU seconds, seconds and peak memory (MB) as JSON."""
+    work, modules = READERS[reader]
+    for module in modules:
+        __import__(module)
+    before = time.monotonic(), cpu()
+    work(folder, path)
+    seconds, cpu_seconds = time.monotonic() - before[0], cpu() - before[1]
+    # Not getrusage, which counts what the process that started this one held.
+    peak = int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
+    print(json.dumps([cpu_seconds, seconds, peak * 1024 / 1e6]))
 
 
-def snowflake(when: datetime) -> int:
-    """The id that Discord would give a message of that moment."""
-    return (int(when.timestamp() * 1000) - 1_420_070_400_000) << 22
+def cpu() -> float:
+    """CPU seconds of this process and its workers."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
-def write_export(path: Path, size: int, shape: str) -> None:
-    """An export of about `size` bytes: indented, minified, or indented and newest first."""
-    indent = None if shape == "minified" else 2
-    draw = random.Random(7)
-    one = len(json.dumps(message(1, draw), indent=indent)) * 11 // 10
-    numbers: Any = range(size // one)
-    head = {"guild": {"id": "1", "name": "Bench"}, "channel": CHANNEL, "exportedAt": "2025-01-01T00:00:00+00:00"}
-    with path.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(head, indent=indent)[:-1].rstrip() + ', "messages": [')
-        gap = "\n    " if indent else ""
-        for place, number in enumerate(reversed(numbers) if shape == "reversed" else numbers):
-            text = json.dumps(message(number, draw), indent=indent, ensure_ascii=False).replace("\n", "\n    ")
-            file.write(f",{gap or ' '}{text}" if place else gap + text)
-        file.write('\n  ],\n  "messageCount": 1\n}\n')
+def measured(reader: str, folder: Path, path: Path) -> tuple[float, float, float] | None:
+    """What `measure` prints, from a process of its own; None when the reader is not installed."""
+    command = [sys.executable, "-m", "bench.data", "--reader", reader, "--folder", str(folder), "--file", str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if "ModuleNotFoundError" in done.stderr:
+        return None
+    if done.returncode:
+        sys.exit(f"{reader} failed:\n{done.stderr[-2000:]}")
+    cpu_seconds, seconds, peak = json.loads(done.stdout.splitlines()[-1])
+    return cpu_seconds, seconds, peak
 
 
-def by_ingest(path: Path) -> None:
-    """The whole stage: to records on disk."""
-    from stages import ingest
-
-    with tempfile.TemporaryDirectory() as folder:
-        params = {"input": str(path), "files": "*", "format": "auto", "columns": {}, "date_order": "auto"}
-        (Path(folder) / "params.yaml").write_text(json.dumps({"ingest": params}))
-        ingest.main(Path(folder))
-
-
-def by_json(path: Path) -> None:
-    """json.load: to nowhere."""
-    with path.open("rb") as file:
-        json.load(file)
+def workspace(folder: Path, source: Path, *, workers: int = 1, **changes: Any) -> Path:
+    """A folder with params.yaml: the project's own values, this input, and changed sections."""
+    params = read_yaml(ROOT / "params.yaml")
+    params["ingest"] |= {"input": str(source), "format": "auto"}
+    params["runtime"]["workers"] = workers
+    for section, values in changes.items():
+        params[section] |= values
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "params.yaml").write_text(json.dumps(params))
+    return folder
 
 
-READERS: dict[str, Callable[[Path], None]] = {"ingest": by_ingest, "json.load": by_json}
-
-
-def measure(reader: str, path: Path) -> None:
-    """Runs one reader in this process and prints CPU seconds, imports left out, and peak memory as JSON."""
-    import stages.ingest  # noqa: F401
-
-    start = time.process_time()
-    READERS[reader](path)
-    seconds = time.process_time() - start
-    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
-
-
-def table(path: Path, rounds: int) -> Iterator[str]:
-    """One line a run, the readers in turns."""
+def compared(path: Path, readers: list[str], place: Path, rounds: int) -> Iterator[str]:
+    """A table of readers of one file, measured in turns."""
     size = path.stat().st_size / 1e6
-    yield f"{size:.0f} MB"
+    runs: dict[str, list[tuple[float, float, float]]] = {}
     for _ in range(rounds):
-        for reader in READERS:
-            command = [sys.executable, __file__, "--reader", reader, "--file", str(path)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            seconds, memory = json.loads(done.stdout)
-            yield f"{reader:10} {size / seconds:7.0f} MB/CPU-s {memory:7.0f} MB peak"
+        for reader in readers:
+            found = measured(reader, workspace(place / "work", path), path)
+            shutil.rmtree(place / "work")
+            if found:
+                runs.setdefault(reader, []).append(found)
+    yield "| reader | MB per CPU-second, median (all runs) | ingest is faster by | peak MB |\n|---|---|---|---|"
+    ours = statistics.median(size / run[0] for run in runs["ingest"])
+    for reader in readers:
+        if reader not in runs:
+            yield f"| {reader} | not installed | | |"
+            continue
+        rates = sorted(size / run[0] for run in runs[reader])
+        peak = max(run[2] for run in runs[reader])
+        rate = statistics.median(rates)
+        yield f"| {reader} | {rate:.0f} ({', '.join(f'{r:.0f}' for r in rates)}) | {ours / rate:.1f} | {peak:.0f} |"
+
+
+def export(place: Path, size: int, rounds: int) -> Iterator[str]:
+    for shape, bytes_ in (("indented", size), ("minified", size // 5), ("reversed", size // 5)):
+        path = place / f"{shape}-{bytes_}.json"
+        if not path.exists():
+            write_export(path, bytes_, shape=shape)
+        yield f"\nDiscord export, {shape}, {path.stat().st_size / 1e6:.0f} MB\n"
+        readers = ["ingest", "ijson"] if shape == "indented" else ["ingest"]
+        yield from compared(path, readers, place, rounds)
+    yield "\nThe same where the whole file is held in memory\n"
+    yield from compared(place / f"minified-{size // 5}.json", ["ingest", "json.loads"], place, 1)
+
+
+def rows(place: Path, size: int, rounds: int) -> Iterator[str]:
+    for dialect in ("sharegpt", "openai"):
+        path = place / f"{dialect}-{size}.jsonl"
+        if not path.exists():
+            write_rows(path, size, dialect=dialect)
+        yield f"\nJSON lines, {dialect}, {path.stat().st_size / 1e6:.0f} MB\n"
+        yield from compared(path, ["ingest", "json.loads by line", "datasets", "pandas"], place, rounds)
+
+
+def cores(place: Path, size: int, rounds: int) -> Iterator[str]:
+    """Two files, by one process and by two."""
+    both = place / f"both-{size}"
+    both.mkdir(exist_ok=True)
+    for seed in (7, 8):
+        if not (both / f"{seed}.json").exists():
+            write_export(both / f"{seed}.json", size // 2, seed=seed)
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    outputs = ("data/interim/messages.jsonl", "data/rejects/ingest.jsonl", "metrics/ingest.json")
+    same = True
+    for _ in range(rounds):
+        for workers in (1, 2):
+            found = measured("ingest", workspace(place / f"work{workers}", both, workers=workers), both)
+            assert found
+            seconds[workers].append(found[1])
+        same &= all(filecmp.cmp(place / "work1" / file, place / "work2" / file, shallow=False) for file in outputs)
+        for workers in (1, 2):
+            shutil.rmtree(place / f"work{workers}")
+    ratio = statistics.median(one / two for one, two in zip(*seconds.values(), strict=True))
+    yield f"\nTwo exports of {size / 2e6:.0f} MB: {ratio:.2f} times as fast by two processes as by one (median of"
+    yield f"{rounds} pairs; seconds {[[round(one, 2) for one in runs] for runs in seconds.values()]});"
+    yield f"outputs {'identical' if same else 'DIFFERENT'}."
+
+
+def linear(place: Path, size: int, rounds: int) -> Iterator[str]:
+    """The stages on an export and on one ten times as large."""
+    yield "\n| stage | CPU-s | 10 times the rows | ratio | peak MB | 10 times the rows |\n|---|---|---|---|---|---|"
+    found: dict[tuple[str, int], list[tuple[float, float, float]]] = {}
+    stages = ("ingest", "convert", "validate")
+    kept: dict[int, int] = {}
+    for _ in range(rounds):
+        for bytes_ in (size // 100, size // 10):
+            path = place / f"linear-{bytes_}.json"
+            if not path.exists():
+                write_export(path, bytes_)
+            target = {"target": "900000000000000003"}
+            folder = workspace(place / f"linear-{bytes_}", path, convert=target, validate={"max_reject_ratio": 1.0})
+            for name in stages:
+                run = measured(name, folder, path)
+                assert run
+                found.setdefault((name, bytes_), []).append(run)
+            counts = json.loads((folder / "metrics/data.json").read_text())
+            kept[bytes_] = counts["in"]
+            shutil.rmtree(folder)
+    for name in stages:
+        few, many = (found[name, bytes_] for bytes_ in (size // 100, size // 10))
+        cpus = [statistics.median(run[0] for run in runs) for runs in (few, many)]
+        peaks = [max(run[2] for run in runs) for runs in (few, many)]
+        ratio = f"{cpus[1] / cpus[0]:.1f}"
+        yield f"| {name} | {cpus[0]:.2f} | {cpus[1]:.2f} | {ratio} | {peaks[0]:.0f} | {peaks[1]:.0f} |"
+    rows_in = [kept[bytes_] for bytes_ in (size // 100, size // 10)]
+    grown = max(run[2] for run in found["validate", size // 10]) - max(run[2] for run in found["validate", size // 100])
+    yield f"\nvalidate: {rows_in[0]} and {rows_in[1]} conversations; its index takes"
+    yield f"{grown * 1e6 / (rows_in[1] - rows_in[0]):.0f} bytes a conversation."
+
+
+def near_duplicates(place: Path, size: int, rounds: int) -> Iterator[str]:
+    folder = workspace(place / "near", place)
+    runs = [run for _ in range(rounds) if (run := measured("near", folder, place))]
+    found = (folder / "found").read_text()
+    seconds = ", ".join(f"{run[0]:.1f}" for run in runs)
+    yield f"\nNear duplicates of 100,000 conversations: {seconds} CPU-s, {found} found, {runs[0][2]:.0f} MB peak."
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mb", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--shape", choices=["indented", "minified", "reversed"], default="indented")
+    parser.add_argument("--mb", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--keep", type=Path, help="folder for the inputs, to use them again")
     parser.add_argument("--reader", choices=READERS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.reader:
-        return measure(options.reader, options.file)
+    asked = parser.parse_args()
+    if asked.reader:
+        return measure(asked.reader, asked.folder, asked.file)
+    parts = dict(zip(PARTS, (export, rows, cores, linear, near_duplicates), strict=True))
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "export.json"
-        write_export(path, options.mb * 1_000_000, options.shape)
-        for line in table(path, options.rounds):
-            print(line, flush=True)
+        place = asked.keep or Path(folder)
+        place.mkdir(exist_ok=True)
+        load = [os.getloadavg()[0]]
+        print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}", flush=True)
+        for name in asked.only:
+            for line in parts[name](place, asked.mb * 1_000_000, asked.rounds):
+                print(line, flush=True)
+            load.append(os.getloadavg()[0])
+        print(f"\nLoad of the machine over it: {', '.join(f'{one:.1f}' for one in load)}.")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jsonlines
 import msgspec
@@ -14,7 +14,7 @@ from parley.files import SCHEMA, publish
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 _encode_lines = msgspec.json.Encoder().encode_lines
-_TOGETHER = 512  # rows
+_TOGETHER = 128  # rows: few, so that their memory is used again while it is in the cache
 
 
 def _dumps(value: object) -> str:
@@ -44,20 +44,23 @@ def rows_onto(path: Path) -> Iterator[Callable[[Any], None]]:
     Written in batches. Not atomic: `path` lies in a folder that `publish` makes. Without a row there is no file.
     """
     rows: list[Any] = []
+    with contextlib.ExitStack() as stack:
+        file: IO[bytes] | None = None
 
-    def flush() -> None:
-        if rows:
-            with path.open("ab") as file:
-                file.write(_encode_lines(rows))
+        def flush() -> None:
+            nonlocal file
+            file = file or stack.enter_context(path.open("ab"))
+            file.write(_encode_lines(rows))
             rows.clear()
 
-    def add(row: Any) -> None:
-        rows.append(row)
-        if len(rows) == _TOGETHER:
-            flush()
+        def add(row: Any) -> None:
+            rows.append(row)
+            if len(rows) == _TOGETHER:
+                flush()
 
-    yield add
-    flush()
+        yield add
+        if rows:
+            flush()
 
 
 def rows_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

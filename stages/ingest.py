@@ -25,14 +25,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from parley.conversation import Message, SharegptRow, to_sharegpt
+from parley.conversation import Conversation, Message, SharegptRow, to_sharegpt
 from parley.errors import ParleyError
 from parley.files import SCHEMA, publish
 from parley.jsonl import rows_into, rows_onto
 from parley.numbering import checksum, join_rows
 from parley.params import Section, read_section
 from parley.plugins import plugin, plugin_names
-from parley.reading import Notice, Record, Rejected, head_of
+from parley.reading import Record, Rejected, head_of
 from parley.runtime import Runtime
 from parley.shapes import described
 from parley.sorting import Run, join, write_runs
@@ -81,7 +81,6 @@ class Tally:
     """What was seen in a file, or in all: records, why some were dropped, warnings; and what was written."""
 
     seen: int = 0
-    conversations: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     notices: Counter[str] = field(default_factory=Counter)
     first: str = ""  # reject, for the case that nothing else is found
@@ -91,11 +90,11 @@ class Tally:
     def add(self, other: "Tally") -> None:
         """Adds the counts of another one."""
         self.seen += other.seen
-        self.conversations += other.conversations
         self.dropped += other.dropped
         self.notices += other.notices
         self.first = self.first or other.first
         self.runs += other.runs
+        self.ids += other.ids
 
 
 def main(root: Path) -> None:
@@ -132,17 +131,17 @@ def ingest(root: Path) -> None:
                 add({"file": alias_of(job.name), "name": job.name})
         with rows_onto(rejects) as reject:
             messages_out = join(tally.runs, out / "messages.jsonl", scratch, drop=partial(drop_copy, reject, tally))
-        if not messages_out and not tally.conversations:
+        if not messages_out and not len(tally.ids):
             raise ParleyError(
                 f"{params.input}: no message and no conversation in {len(jobs)} files{tally.first}. {HOW}"
             )
     write_counts(
         root / "metrics/ingest.json",
         rows_in=tally.seen,
-        rows_out=messages_out + tally.conversations,
+        rows_out=messages_out + len(tally.ids),
         dropped=tally.dropped,
         messages=messages_out,
-        conversations=tally.conversations,
+        conversations=len(tally.ids),
         files=dict(sorted(Counter(job.format for job in jobs).items())),
         warnings=dict(sorted(tally.notices.items())),
     )
@@ -162,22 +161,26 @@ def read_file(job: Job) -> Tally:
 
 def sorted_out(records: Iterable[Record], add: Add, reject: Add, tally: Tally) -> Iterator[Message]:
     """The messages among the records; conversations, rejects and notices go where they belong."""
+    messages = rejected = 0
     for record in records:
-        if isinstance(record, Notice):
-            tally.notices[record.text] += 1
-            print(f"ingest: {record.source}: {record.text}", file=sys.stderr)
-            continue
-        tally.seen += 1
         if isinstance(record, Message):
+            messages += 1
             yield record
+        elif isinstance(record, SharegptRow):
+            tally.ids.append(checksum(record.id))
+            add(record)
+        elif isinstance(record, Conversation):
+            tally.ids.append(checksum(record.id))
+            add({"schema": SCHEMA, **to_sharegpt(record)})
         elif isinstance(record, Rejected):
+            rejected += 1
             tally.dropped[record.code] += 1
             tally.first = tally.first or f"; the first reject: {record.source}: {record.code} {record.reason}"
             reject(record)
         else:
-            tally.conversations += 1
-            tally.ids.append(checksum(record.id))
-            add(record if isinstance(record, SharegptRow) else {"schema": SCHEMA, **to_sharegpt(record)})
+            tally.notices[record.text] += 1
+            print(f"ingest: {record.source}: {record.text}", file=sys.stderr)
+    tally.seen = messages + len(tally.ids) + rejected
 
 
 def drop_copy(reject: Add, tally: Tally, copy: Message, kept: str) -> None:
