@@ -39,6 +39,10 @@ class Border:
             brace = len(self.space) - above
             known = breaks[: breaks.searchsorted(len(text) - brace)]
             found = np.flatnonzero(text[known + brace] == 0x7B)
+            # No other line break stands in the gap: the line of the element would be another one.
+            found = found[breaks[np.minimum(found + 1, len(breaks) - 1)] > breaks[found] + brace]
+            for place, char in enumerate(self.space[:above], start=-above):
+                found = found[text[breaks[found] + place] == char]
             commas = breaks[found] - (above + 1)
         else:
             commas = np.array([-1, *(match.start() + 1 for match in self.pattern.finditer(buffer))])

@@ -199,3 +199,49 @@ def test_a_file_of_many_lists_is_not_held_in_memory() -> None:
         for _ in array.batches(decode):
             largest = max(largest, len(array._buffer))
     assert (lists, largest < 4 << 18) == (4001, True)
+
+
+gaps = st.sampled_from(["", " ", "\n", "\n  ", "\r\n\t", "\n\n ", " \n"])
+
+
+@given(messages, st.tuples(gaps, gaps, gaps), st.sampled_from([None, 0, 2]), sizes)
+@settings(max_examples=200, deadline=None)
+def test_any_spacing_between_elements_is_read(
+    elements: list[Any], spaces: tuple[str, str, str], indent: Any, size: int
+) -> None:
+    before, after, ends = spaces
+    inner = [json.dumps(element, indent=indent) for element in elements]
+    document = f'{{"messages": [{ends}{(after + "," + before).join(inner)}{ends}], "count": 0}}'
+    found, lines, array = streamed(document.encode(), size, "messages")
+    assert found == json.loads(document)["messages"]
+    assert not array.interrupted
+    for element, line in zip(inner, lines, strict=True):
+        assert element.splitlines()[0] in document.split("\n")[line - 1]
+
+
+def message(number: int, **fields: Any) -> dict[str, Any]:
+    return {"id": str(number), "type": "Default", "author": {"id": "4", "name": "x"}, **fields}
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"content": '},{"id":"5","type":"Default","author":{' * 30_000},
+        {"content": '},\\n    {\\n      "id": "5",\\n      "type": "Default"' * 30_000},
+        {"content": "x" * 5_000_000},
+        {"messages": [message(5), message(6)], "deep": {"messages": [message(7)]}},
+        {"embeds": [message(number) for number in range(20_000)]},
+        {"type": "Reply", "id": "2", "mentions": [{"id": "5", "type": "Default"}] * 9},
+    ],
+)
+def test_what_looks_like_messages_inside_one_is_part_of_it(odd: dict[str, Any], indent: int | None) -> None:
+    elements = [*(message(number) for number in range(900)), message(2, **odd), *map(message, range(900, 1800))]
+    document = json.dumps({"messages": elements, "messageCount": 5}, indent=indent).encode()
+    found, _, _ = streamed(document, 1 << 18, "messages")
+    assert found == elements
+
+
+def test_a_key_that_stands_twice_counts_as_the_last_one() -> None:
+    document = b'[{"id": 1, "id": 2}, {"id": 3, "id": 4}, {"id": 5, "id": 6}]'
+    assert streamed(document, 1000)[0] == json.loads(document)
