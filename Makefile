@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help setup repro eval exp test check lint recipe lock clean samples export-data export-llamafactory forget judge-clean data-report
 .PHONY: judge-plan judge-cache judge-check label
 .PHONY: pseudonyms
-.PHONY: memory
+.PHONY: memory preview
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -89,6 +89,11 @@ forget: $(READY) ## Remove a person from raw copy, outputs and caches: make forg
 
 pseudonyms: $(READY) ## Write who is who behind the pseudonyms to data/pseudonyms.json, for you alone
 	@python -m tools.pseudonyms
+
+preview: $(READY) ## The first examples, trained tokens in colour, and metrics/preview.html: make preview [ARGS='--count 10']
+	@python -m tools.preflight
+	@python -m dvc repro base validate
+	@python -m tools.preview $(ARGS)
 
 memory: $(READY) ## Whether training fits this device, and what does: make memory [MODEL=folder-or-name] [ARGS='--gb 24']
 	@python -m tools.memory $(if $(MODEL),"$(MODEL)") $(ARGS)

@@ -8,7 +8,7 @@ Section `runtime` sets what changes no output byte: how many processes work.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache, partial
 from itertools import islice
@@ -129,16 +129,23 @@ def _template(base: Path) -> Template:
 
 
 def encode_rows(base: Path, params: Encode, rows: Sequence[Mapping[str, Any]]) -> Part:
-    """The rows' examples, none longer than max_length; those that give none are rejected, all are counted."""
-    template, counts, rejected = _template(base), Counts(), []
+    """What a batch of rows becomes; `base` is models/base."""
+    examples, rejected, counts = examples_of(_template(base), params, map(from_sharegpt, rows))
+    return Part(packed(examples), rejected, counts)
+
+
+def examples_of(
+    template: Template, params: Encode, conversations: Iterable[Conversation]
+) -> tuple[list[Example], list[dict[str, Any]], Counts]:
+    """The examples, none longer than max_length; conversations that give none are rejected, all are counted."""
+    counts, rejected = Counts(), []
 
     def drop(conversation: Conversation, code: str, reason: str) -> None:
         counts.dropped[code] += 1
         rejected.append({"source": conversation.source, "id": conversation.id, "code": code, "reason": reason})
 
     kept = []
-    for row in rows:
-        conversation = from_sharegpt(row)
+    for conversation in conversations:
         by = CUT if params.control_tokens == "piecewise" else JOINER
         clean, found = neutralise(template.control, conversation, by=by)
         counts.rows_in += 1
@@ -162,7 +169,7 @@ def encode_rows(base: Path, params: Encode, rows: Sequence[Mapping[str, Any]]) -
         counts.trained_tokens += len(example.labels) - example.labels.count(IGNORED)
         counts.longest = max(counts.longest, len(example.input_ids))
         examples.append(example)
-    return Part(packed(examples), rejected, counts)
+    return examples, rejected, counts
 
 
 def _encode(template: Template, params: Encode, conversations: Sequence[Conversation]) -> list[Encoded]:
