@@ -85,7 +85,7 @@ def compare(
     difference = None if drawn is None else drawn[:, 0] - drawn[:, 1]
     entry["difference"] = _estimate(means[0] - means[1], difference, entry["groups"])
     if unit == "rate" and drawn is not None:
-        _widen_rates(entry, [len(set(values[:, column])) == 1 for column in (0, 1)])
+        _widen_rates(entry, [len(set(values[weights[:, column] > 0, column])) == 1 for column in (0, 1)])
     if shown:
         entry["shown"] = {"unit": shown_unit}
         for model in ("tuned", "base"):
@@ -144,7 +144,9 @@ def wilson(rate: float, n: int) -> tuple[float, float]:
     z = ndtri((1 + LEVEL) / 2)
     middle, scale = rate + z * z / (2 * n), 1 + z * z / n
     reach = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
+    # At 0 and 1 one end is exactly that, which the subtraction misses by a rounding.
+    low, high = (middle - reach) / scale, (middle + reach) / scale
+    return 0.0 if rate == 0 else max(0.0, low), 1.0 if rate == 1 else min(1.0, high)
 
 
 def resampled_means(

@@ -184,6 +184,28 @@ def test_shown_goes_through_the_ends_of_the_interval() -> None:
     assert alone["shown"]["tuned"]["low"] is None
 
 
+def test_none_of_n_and_all_of_n_end_exactly_at_0_and_1() -> None:
+    assert [(wilson(0.0, n)[0], wilson(1.0, n)[1]) for n in range(1, 50)] == [(0.0, 1.0)] * 49
+
+
+def test_a_rate_of_weighed_cases_leaves_out_what_weighs_nothing() -> None:
+    pairs = [Pair(f"g{n}", Score(1.0, 2.0) if n else Score(0.0, 0.0), Score(0.0)) for n in range(10)]
+    entry = compare(pairs, unit="rate", higher_is_better=True, resamples=300, seed=1)
+    assert entry["tuned"] == {"value": 1.0, "low": pytest.approx(10 / (10 + 1.96**2), rel=1e-3), "high": 1.0}
+
+
+def test_a_rate_of_one_model_that_counts_nothing_is_not_scored() -> None:
+    pairs = [Pair(f"g{n}", Score(1.0), Score(0.0, 0.0)) for n in range(3)]
+    entry = compare(pairs, unit="rate", higher_is_better=True, resamples=300, seed=1)
+    assert entry["not_scored"] == "nothing to count for base" and entry["value"] is None
+
+
+def test_draws_without_weight_leave_no_hole_in_the_interval() -> None:
+    pairs = [Pair(f"g{n}", Score(float(n < 2), float(n < 3)), Score(0.0)) for n in range(6)]
+    entry = compare(pairs, unit="rate", higher_is_better=True, resamples=300, seed=1)
+    assert entry["tuned"]["value"] == pytest.approx(2 / 3) and entry["tuned"]["low"] <= 2 / 3 <= entry["tuned"]["high"]
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(

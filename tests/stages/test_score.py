@@ -70,7 +70,7 @@ def test_scorecard_stands_under_recipe(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(PARAMS.replace("scorecard: none", "scorecard: agent"), encoding="utf-8")
     main(tmp_path)
     recipe = json.loads((tmp_path / "metrics/scores.json").read_text())["recipe"]
-    assert recipe["order"][:2] == ["json_valid", "tool_name_acc"]
+    assert recipe["order"][:2] == ["json_valid", "schema_valid"]
     assert recipe["test"]["json_valid"]["all"]["not_scored"] == "nothing to count (3)"
     (tmp_path / "params.yaml").write_text(PARAMS.replace("scorecard: none", "scorecard: agnet"), encoding="utf-8")
     with pytest.raises(ParleyError, match=r"score.scorecard: no 'agnet' in parley/scorecards/; did you mean 'agent'"):
