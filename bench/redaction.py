@@ -2,17 +2,20 @@
 
     PARLEY_REAL_DATA=... python -m bench.redaction [REGION]
 
-reads pii/generated_{small,large}.json below that folder (microsoft/presidio-research, MIT). A marked span counts as
-found when its words are gone from the text; a replacement beyond the marked spans counts as false.
+reads pii/generated_{small,large}.json below that folder (microsoft/presidio-research, MIT) and the tests' sentences in
+several languages (tests/planted.py). A marked span counts as found when its words are gone from the text; a replacement
+beyond the marked spans counts as false. For `names`, the people of each text are taken for the export's participants.
 """
 
 import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from parley.identifiers import Step, cards, emails, ibans, ips, phones, urls
+from parley.identifiers import Step, cards, emails, ibans, ips, keys, phones, urls
+from parley.redaction import names
 
 MARKED = {
     "EMAIL_ADDRESS": "emails",
@@ -21,38 +24,56 @@ MARKED = {
     "IBAN_CODE": "ibans",
     "IP_ADDRESS": "ips",
     "DOMAIN_NAME": "urls",
+    "PERSON": "names",
 }
+KINDS = ("urls", "keys", "emails", "ibans", "cards", "ips", "phones", "names")
+Spans = list[tuple[str, str]]  # (kind, what is marked)
+
+
+def english(folder: Path) -> Iterator[tuple[str, Spans]]:
+    """(text, spans) of presidio-research's made-up sentences."""
+    for file in sorted(folder.glob("generated_*.json")):
+        for entry in json.loads(file.read_text(encoding="utf-8")):
+            spans = [(MARKED.get(span["entity_type"], ""), span["entity_value"]) for span in entry["spans"]]
+            yield entry["full_text"], [span for span in spans if span[0]]
+
+
+def several_languages() -> Iterator[tuple[str, Spans]]:
+    """(text, spans) of the sentences that the tests plant."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from planted import NAMED, PLANTED
+
+    planted = [*PLANTED, *(("names", sentence, name) for sentence, name in NAMED)]
+    return ((sentence.format(value), [(kind, value)]) for kind, sentence, value in planted)
+
+
+def measure(title: str, texts: Iterable[tuple[str, Spans]], region: str) -> None:
+    """Prints one table."""
+    steps: dict[str, Step] = {"urls": urls, "keys": keys, "emails": emails, "ibans": ibans, "cards": cards, "ips": ips}
+    steps["phones"] = phones(region)
+    marked, found, false = Counter[str](), Counter[str](), Counter[str]()
+    for text, spans in texts:
+        people = {f"{number:09}": (value,) for number, (kind, value) in enumerate(spans) if kind == "names"}
+        for kind, step in {**steps, "names": names(people, {})}.items():
+            values = [value for wanted, value in spans if wanted == kind]
+            text, count = step(text)
+            gone = sum(value not in text for value in values)
+            marked[kind] += len(values)
+            found[kind] += gone
+            false[kind] += max(0, count - gone)
+    print(f"\n{title}\n\n| kind | marked | found | false | recall | precision |\n|---|---|---|---|---|---|")
+    for kind in KINDS:
+        recall = f"{found[kind] / marked[kind]:.3f}" if marked[kind] else "-"
+        precision = f"{found[kind] / (found[kind] + false[kind]):.3f}" if found[kind] + false[kind] else "-"
+        print(f"| {kind} | {marked[kind]} | {found[kind]} | {false[kind]} | {recall} | {precision} |")
 
 
 def main() -> None:
-    steps: dict[str, Step] = {
-        "urls": urls,
-        "emails": emails,
-        "ibans": ibans,
-        "cards": cards,
-        "ips": ips,
-        "phones": phones(sys.argv[1] if len(sys.argv) > 1 else "US"),
-    }
-    marked: Counter[str] = Counter()
-    found: Counter[str] = Counter()
-    false: Counter[str] = Counter()
-    for file in sorted((Path(os.environ["PARLEY_REAL_DATA"]) / "pii").glob("generated_*.json")):
-        for entry in json.loads(file.read_text(encoding="utf-8")):
-            text = entry["full_text"]
-            for kind, step in steps.items():
-                values = [span["entity_value"] for span in entry["spans"] if MARKED.get(span["entity_type"]) == kind]
-                text, count = step(text)
-                gone = sum(value not in text for value in values)
-                marked[kind] += len(values)
-                found[kind] += gone
-                false[kind] += max(0, count - gone)
-    print(f"{'kind':8} {'marked':>7} {'found':>7} {'false':>7} {'recall':>7} {'precision':>9}")
-    for kind in steps:
-        precision = found[kind] / max(1, found[kind] + false[kind])
-        print(
-            f"{kind:8} {marked[kind]:7} {found[kind]:7} {false[kind]:7} "
-            f"{found[kind] / max(1, marked[kind]):7.3f} {precision:9.3f}"
-        )
+    region = sys.argv[1] if len(sys.argv) > 1 else "US"
+    measure(
+        "presidio-research, 700 sentences in English", english(Path(os.environ["PARLEY_REAL_DATA"]) / "pii"), region
+    )
+    measure("tests/planted.py, sentences in a dozen languages", several_languages(), region)
 
 
 if __name__ == "__main__":

@@ -39,3 +39,19 @@ PLANTED = [
     ("phones", "mon numéro {}", "(07) 5331 0577"),
     ("phones", "電話 {} です", "03-1234-5678"),
 ]
+
+# (sentence with {}, name of a participant that is planted there), in several scripts.
+NAMED = [
+    ("please ask {} about it", "Marguerite"),
+    ("frag mal {}, ob das geht", "Jürgen"),
+    ("demande à {} !", "Zoé"),
+    ("¿y {}?", "Íñigo"),
+    ("спроси {} завтра", "Наташа"),
+    ("ρώτα {} αύριο", "Ελένη"),
+    ("اسأل {} غدا", "ليلى"),
+    ("{} কাল আসবে", "অনন্যা"),
+    ("我跟{}说过", "王小明"),
+    ("{}さんに聞いて", "田中"),
+    ("{}은 어디 있어", "민준"),
+    ("อยู่กับ{}ไหม", "สมชาย"),
+]

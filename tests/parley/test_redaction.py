@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planted import NAMED
 
 from parley.errors import ParleyError
 from parley.names import ORDINARY
@@ -54,6 +55,11 @@ ANA, WILL, ZOE, AL, MARGUERITE = map(NAME, sorted(PEOPLE))
 )
 def test_names_are_replaced_where_they_are_names(text: str, expected: str) -> None:
     assert redacted(text) == expected
+
+
+@pytest.mark.parametrize(("sentence", "name"), NAMED)
+def test_a_participants_name_is_found_in_any_script(sentence: str, name: str) -> None:
+    assert redacted(sentence.format(name), {"1": (name,)}) == sentence.format("Robin")
 
 
 def test_what_was_found_is_counted_by_kind() -> None:

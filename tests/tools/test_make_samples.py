@@ -2,7 +2,7 @@ import json
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from itertools import groupby
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bench.overlap import corpus, grams, texts_of, words
 from parley.params import read_yaml
 from tools.make_samples import write_agent, write_generic, write_persona
 from tools.samples.persona import OPT_OUT, TARGET
@@ -56,20 +57,6 @@ def sessions() -> Iterator[list[dict[str, Any]]]:
                 session = []
             session.append(message)
         yield session
-
-
-def words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
-
-
-def grams(texts: Iterable[str], size: int) -> set[tuple[str, ...]]:
-    split = [words(text) for text in texts]
-    return {tuple(line[at : at + size]) for line in split for at in range(len(line) - size + 1)}
-
-
-def generic_texts() -> Iterator[str]:
-    for line in (GENERIC / "sharegpt.jsonl").read_text(encoding="utf-8").splitlines():
-        yield from (turn["value"] for turn in json.loads(line)["conversations"])
 
 
 @pytest.mark.parametrize(
@@ -203,15 +190,12 @@ def test_the_newest_tenth_asks_what_was_not_asked_before() -> None:
 
 
 def test_no_13_words_in_a_row_stand_in_the_base_models_corpus_too() -> None:
-    embedded = pytest.importorskip("parley.embedded")
-    params = read_yaml(ROOT / "params.yaml")
-    corpus = list(embedded.corpus_texts(params["seed"], params["base"]["conversations"]))
-    ours = [message["content"] for message in messages()]
-    for texts in (ours, list(generic_texts())):
-        assert len(grams(texts, 13)) > 300
-        assert not grams(texts, 13) & grams(corpus, 13)
+    learnt = {size: grams(corpus(), size) for size in (7, 13)}
+    for folder in sorted((ROOT / "data/samples").iterdir()):
+        texts = texts_of(folder)
+        assert len(grams(texts, 7)) > 300, folder
         # Nor half a sentence: the templates are others.
-        assert not grams(texts, 7) & grams(corpus, 7)
+        assert not grams(texts, 7) & learnt[7] and not grams(texts, 13) & learnt[13], folder
 
 
 def test_no_person_pet_or_town_of_the_base_models_corpus_is_in_the_samples() -> None:
