@@ -27,7 +27,7 @@ from parley.people import People, meet
 from parley.quality import FILE
 from parley.sources import may_hold_chat
 from tools.recipe import round_trip
-from tools.rewrite import is_text, rewrite
+from tools.rewrite import is_text, rename, rewrite
 
 MADE = ("interim", "sharegpt", "splits", "encoded", "eval", "rejects", "pseudonyms.json")
 CACHES = (
@@ -65,6 +65,7 @@ def forget(root: Path, author: str, *, sure: bool, say: Callable[[str], None]) -
     for path in raw:
         if not rewrite(path, author, people):
             say(f"{path.relative_to(root)}: no export that is known, so only their names went: look at what they wrote")
+        rename(path, author, people)
     source = read_yaml(root / "params.yaml")["ingest"]["input"]
     if not (root / source).resolve().is_relative_to((root / "data/raw").resolve()):
         say(f"{source} (ingest.input) is not below data/raw and stays as it is; the opt-out list keeps them out")

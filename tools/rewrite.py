@@ -17,7 +17,7 @@ from parley.files import publish
 from parley.formats import whatsapp
 from parley.people import People, without_quotes
 from parley.reading import head_of, lines_of
-from parley.redaction import names
+from parley.redaction import NOBODY, names
 
 
 def rewrite(path: Path, author: str, people: People) -> bool:
@@ -39,6 +39,17 @@ def rewrite(path: Path, author: str, people: People) -> bool:
         _write(path, (hide(line.rstrip("\r\n")) + "\n" for line in lines_of(path)))
         return False
     return True
+
+
+def rename(path: Path, author: str, people: People) -> None:
+    """Calls a file that is called after the person after nobody."""
+    shown = names({author: people.names[author]}, {})(path.name)[0].replace(NOBODY, "somebody")
+    place = path.with_name(shown)
+    if place != path:
+        number = 2
+        while place.exists():
+            place, number = path.with_name(f"{number} {shown}"), number + 1
+        path.rename(place)
 
 
 def _values(path: Path) -> tuple[list[Any], int | None] | None:

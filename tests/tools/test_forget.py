@@ -44,12 +44,12 @@ def export() -> dict:
 
 
 def found(root: Path, *words: str) -> set[str]:
-    """Files that hold one of the words, found by other means than the tool's; git's folder and the tests apart."""
+    """Files that hold one of the words, or are called so, found by other means; git's folder and the tests apart."""
     pattern = re.compile("|".join(words).encode(), re.IGNORECASE)
     files = (
         path for path in root.rglob("*") if path.is_file() and not {".git", "tests"} & {*path.relative_to(root).parts}
     )
-    return {path.relative_to(root).as_posix() for path in files if pattern.search(path.read_bytes())}
+    return {path.relative_to(root).as_posix() for path in files if pattern.search(bytes(path) + path.read_bytes())}
 
 
 @pytest.mark.slow
@@ -61,7 +61,7 @@ def test_a_person_is_in_no_file_any_more(checkout: Path) -> None:  # noqa: F811
     values["ingest"]["input"], values["convert"]["target"], values["validate"]["min_split"] = "data/raw", BEN, 1
     yaml.dump(values, params)
     (root / "data/raw").mkdir()
-    (root / "data/raw/chat.json").write_text(json.dumps(export()))
+    (root / "data/raw/Direct Messages - Kätchen Quimby [7].json").write_text(json.dumps(export()))
     for command in (["init", "-q", "-f"], ["add", "-q", "data/raw"], ["repro", "-q", "validate"]):
         dvc(root, *command)
     for cache in (".judge/answers.sqlite", ".checkpoints/a/b.json", ".dvc/tmp/exps/x/data.json"):
@@ -69,7 +69,11 @@ def test_a_person_is_in_no_file_any_more(checkout: Path) -> None:  # noqa: F811
         (root / cache).write_text("marmalade, said Quimby")
     person = ("marmalade", "quimby", "k(ä|\\\\u00e4)tchen".encode().decode(), CAT)
     before = found(root, *person)
-    assert {"data/raw/chat.json", "data/interim/messages.jsonl", ".judge/answers.sqlite"} <= before
+    assert {
+        "data/raw/Direct Messages - Kätchen Quimby [7].json",
+        "data/interim/messages.jsonl",
+        ".judge/answers.sqlite",
+    } <= before
     assert any(name.startswith(".dvc/cache/files") for name in before)
 
     comments = params.read_text().count("#")
