@@ -54,8 +54,8 @@ lint: $(READY) ## Check format, style and types
 
 check: lint test ## Everything that must hold before a commit: format, style, types, tests
 
-recipe: $(READY) ## Lay a recipe into params.yaml: make recipe NAME=generic [BASE=embedded|hub] [FORCE=1]
-	@python -m tools.recipe "$(NAME)" $(if $(BASE),--base "$(BASE)") $(if $(FORCE),--force)
+recipe: $(READY) ## Lay a recipe into params.yaml: make recipe NAME=generic [BASE=embedded|hub] [FORCE=1], or FROM=my.yaml
+	@python -m tools.recipe "$(NAME)" $(if $(FROM),--from "$(FROM)") $(if $(BASE),--base "$(BASE)") $(if $(FORCE),--force)
 
 data-report: $(READY) ## What the walk made of your data, before anything is trained: metrics/data_report.html
 	@python -m tools.preflight

@@ -76,7 +76,7 @@ class Train(Section):
 
 
 # Fields of SFTConfig that parley sets, and the key of params.yaml to use instead ("": none, it follows from the rest).
-_OWN = {
+OWN = {
     "learning_rate": "train.lr",
     "num_train_epochs": "train.epochs",
     "per_device_train_batch_size": "train.batch_size",
@@ -158,11 +158,11 @@ def check_fields(params: Train) -> None:
 
 def _check_sft(given: Mapping[str, Any], known: set[str]) -> None:
     for name in given:
-        if name in _OWN:
-            instead = f"set {_OWN[name]} instead" if _OWN[name] else "it follows from the other settings"
+        if name in OWN:
+            instead = f"set {OWN[name]} instead" if OWN[name] else "it follows from the other settings"
             raise ParleyError(f"params.yaml: train.sft.{name}: parley sets this: {instead}")
         if name not in known:
-            misses = near_misses(name, known - _OWN.keys())
+            misses = near_misses(name, known - OWN.keys())
             raise ParleyError(f"params.yaml: train.sft.{name}: not a field of trl.SFTConfig{misses}")
 
 

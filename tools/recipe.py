@@ -1,4 +1,4 @@
-"""make recipe NAME=...: lays a recipe into params.yaml.
+"""make recipe NAME=..., or FROM=my.yaml: lays a recipe, or another trainer's settings, into params.yaml.
 
 recipes/_base.yaml has every key with its comment; recipes/NAME.yaml holds the method for a real base
 model; recipes/embedded/NAME.yaml adapts it to the embedded base (BASE=embedded, the default). A recipe of
@@ -134,18 +134,55 @@ def lay(root: Path, name: str, base: str, *, force: bool) -> None:
         raise
 
 
+def take(root: Path, path: Path, *, force: bool) -> str:
+    """Writes recipes/<stem>.yaml from another trainer's settings and lays it; the recipe's name."""
+    from tools.import_settings import import_settings
+
+    found = import_settings(path)
+    values: dict[str, Any] = {"from": "generic"}
+    for key, value in {"ingest.input": "data/raw", **found.values}.items():
+        *sections, last = key.split(".")
+        place = values
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+    recipe, text = root / "recipes" / f"{path.stem}.yaml", io.StringIO()
+    round_trip().dump(values, text)
+    before = recipe.read_text(encoding="utf-8") if recipe.is_file() else None
+    if before not in (None, text.getvalue()) and not force:
+        raise ParleyError(f"{recipe} is there and differs: rename {path}, or FORCE=1")
+    recipe.write_text(text.getvalue(), encoding="utf-8")
+    try:
+        lay(root, path.stem, "hub", force=force)
+    except ParleyError:
+        recipe.unlink()
+        if before is not None:
+            recipe.write_text(before, encoding="utf-8")
+        raise
+    for key, value in found.values.items():
+        print(f"recipe: taken: {key}: {value}")
+    for key, why in found.left.items():
+        print(f"recipe: not needed: {key}: {why}")
+    return path.stem
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make recipe", description="Lay a recipe into params.yaml.")
-    parser.add_argument("name", help="NAME: a file of recipes/, without .yaml")
+    parser.add_argument("name", nargs="?", default="", help="NAME: a file of recipes/, without .yaml")
+    parser.add_argument("--from", dest="source", type=Path, help="FROM: settings of LLaMA-Factory or of an SFT script")
     parser.add_argument("--base", default="embedded", help="BASE: embedded (default) or hub")
     parser.add_argument("--force", action="store_true", help="FORCE=1: overwrite edits that nobody committed")
     asked = parser.parse_args()
     try:
-        lay(Path(), asked.name, asked.base, force=asked.force)
+        if asked.source:
+            name, base = take(Path(), asked.source, force=asked.force), "hub"
+        else:
+            name, base = asked.name, asked.base
+            lay(Path(), name, base, force=asked.force)
     except ParleyError as error:
         print(f"recipe: {error}", file=sys.stderr)
         sys.exit(1)
-    print(f"recipe: params.yaml is now {asked.name} on the {asked.base} base; next: make repro")
+    print(f"recipe: params.yaml is now {name} on the {base} base; next: make repro")
 
 
 if __name__ == "__main__":
