@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import Field, create_model
+from pydantic import BeforeValidator, Field, create_model
 
 from parley.cleaning import Policy, blocked, commands, tidy
 from parley.conversation import Conversation, Dropped, Message, ToolCall, Turn, from_sharegpt, message_of, to_sharegpt
@@ -60,7 +60,7 @@ REASONS = {
 class Convert(Section):
     """Section `convert`."""
 
-    target: str | list[str]
+    target: Annotated[list[str], BeforeValidator(lambda given: given if isinstance(given, list) else [given])]
     persona_by: Literal["person", "contact", "channel"]
     exclude_authors: list[str]
     session_gap_minutes: int = Field(ge=1, le=10_080)
@@ -77,11 +77,6 @@ class Convert(Section):
     min_reply_chars: int = Field(ge=1, le=100)
     system_prompt: str
     transforms: list[str]
-
-    @property
-    def targets(self) -> list[str]:
-        """The authors whose voices are learnt."""
-        return self.target if isinstance(self.target, list) else [self.target]
 
 
 # Section `transforms`: one part for each file in parley/transforms that has `Params`.
@@ -138,12 +133,12 @@ def chosen(names: list[str], sections: Section) -> list[Transform]:
 
 def check(params: Convert, people: People) -> None:
     """Raises ParleyError if there are messages but none of a target's, or settings that can't go together."""
-    for target in filter(None, params.targets):
+    for target in filter(None, params.target):
         if target in params.exclude_authors:
             raise ParleyError(
                 f"params.yaml: convert.target {target!r} is in convert.exclude_authors too: take it out of one"
             )
-    for target in params.targets if people.messages else ():
+    for target in params.target if people.messages else ():
         if target not in people.messages:
             raise ParleyError(f"params.yaml: convert.target: {who_else(target, people)}")
     slot = PERSONAS[params.persona_by]
@@ -232,7 +227,7 @@ def convert_channel(messages: Iterable[Message], params: Convert, people: People
     for session in sessions(speech, **spans):
         out.sessions += 1
         why: dict[Origin, str] = {(said.message.source, said.message.id): "no_answer" for said in session}
-        for target in params.targets:
+        for target in params.target:
             if any(said.message.author == target for said in session):
                 convert_session(session, target, params, out, why)
         out.rows_out += sum(not reason for reason in why.values())
