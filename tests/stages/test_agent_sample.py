@@ -65,5 +65,5 @@ def test_rows_without_tools_stay_with_a_warning(tmp_path: Path) -> None:
 
 
 def test_rows_that_call_though_they_declare_no_tool_are_dropped_with_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(ParleyError, match="no conversation left of 9 rows .9 unknown_tool"):
+    with pytest.raises(ParleyError, match=r"no conversation left of 9 rows \(9 unknown_tool\)"):
         walk(tmp_path, **calling_rows(tmp_path, "[]"))
