@@ -9,17 +9,18 @@ that don't overlap. Ids ascend with time in every chat program we read; where th
 import heapq
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import count, islice, pairwise
 from operator import le, lt
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
 from parley.conversation import Message
 
-BATCH = 512  # messages held in memory to be sorted; few, so that their memory is used again while it is in the cache
+BATCH = 128  # messages held in memory to be sorted; few, so that their memory is used again while it is in the cache
 MAX_BATCH = 4096  # the same where they come in no order: fewer runs
 FAN_IN = 64  # runs merged at once
 
@@ -56,13 +57,13 @@ def by_time(message: Message) -> Key:
 
 def write_runs(messages: Iterable[Message], folder: Path, *, drop: Drop, key: KeyOf = by_id) -> list[Run]:
     """The messages as runs, files in `folder`. Of messages with one key the copy exported last stays."""
-    writer = _Writer(folder, key)
     rest = iter(messages)
     size = BATCH
-    while batch := list(islice(rest, size)):
-        runs = len(writer.runs)
-        writer.write(_ascending(batch, key, drop))
-        size = BATCH if len(writer.runs) == runs else min(2 * size, MAX_BATCH)
+    with closing(_Writer(folder, key)) as writer:
+        while batch := list(islice(rest, size)):
+            runs = len(writer.runs)
+            writer.write(_ascending(batch, key, drop))
+            size = BATCH if len(writer.runs) == runs else min(2 * size, MAX_BATCH)
     return writer.runs
 
 
@@ -114,10 +115,10 @@ def _merged(runs: list[Run], folder: Path, drop: Drop, key: KeyOf) -> Run:
         if len(runs) == 1:
             return runs[0]
         some, rest = runs[:FAN_IN], runs[FAN_IN:]
-        writer = _Writer(folder / str(level), key)
         messages = _unique(heapq.merge(*(_messages_of(run.path) for run in some), key=key), key, drop)
-        while batch := list(islice(messages, BATCH)):
-            writer.write(batch)
+        with closing(_Writer(folder / str(level), key)) as writer:
+            while batch := list(islice(messages, BATCH)):
+                writer.write(batch)
         for run in some:
             run.path.unlink()
         runs = [*rest, *writer.runs]
@@ -169,7 +170,13 @@ class _Writer:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._key = key
+        self._file: IO[bytes] | None = None  # of the last run
         self.runs: list[Run] = []
+
+    def close(self) -> None:
+        """Ends the last run."""
+        if self._file:
+            self._file.close()
 
     def write(self, batch: list[Message]) -> None:
         """Appends a batch, which is not empty."""
@@ -178,8 +185,10 @@ class _Writer:
         part = Run(Path(), self._key(batch[0]), self._key(batch[-1]), times[0], times[-1], in_time, len(batch))
         run = self.runs[-1] if self.runs and self.runs[-1].last < part.first else None
         path = run.path if run else self._folder / f"{len(self.runs):06}.jsonl"
-        with path.open("ab") as file:
-            file.write(_encode_lines(batch))
+        if not (run and self._file):
+            self.close()
+            self._file = path.open("ab")
+        self._file.write(_encode_lines(batch))
         if run:
             in_time = run.in_time and part.in_time and run.last_time <= part.first_time
             messages = run.messages + part.messages
