@@ -36,7 +36,7 @@ class Rule(Section):
 class Domain(Section):
     """One file of parley/domains."""
 
-    match: str
+    match: str = Field(min_length=1)
     tools: str = ""  # JSON
     system: str = ""
     arguments: dict[str, Rule] = Field(default_factory=dict)
@@ -59,7 +59,7 @@ class Domain(Section):
         )
 
 
-NONE = Domain(match="")
+NONE = Domain.model_construct(match="")  # where a row is of no domain
 
 
 @functools.cache

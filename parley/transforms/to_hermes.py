@@ -1,7 +1,8 @@
-"""to_hermes: the second step of agent data: calls and results in the places from which a chat template writes Hermes.
+r"""to_hermes: the second step of agent data: calls and results in the places from which a chat template writes Hermes.
 
-A call in an answer's text (<tool_call>…</tool_call>) becomes a call, the turn after it the call's result, and tools in
-the system prompt (<tools>…</tools>) the row's tools. Calls that follow one another are parallel calls of one turn, as
+A call in an answer's text (<tool_call>…</tool_call>) becomes a call, <tool_response>…</tool_response> behind it the
+result, or in rows that mark no result the whole human turn, and tools in the system prompt (<tools>…</tools>) the row's
+tools. Calls that follow one another are parallel calls of one turn, as
 are text and the call after it. `compat: simia` writes all of it as text instead, as Simia's training data has it:
 
     gpt: <tool_call>\n{"name": "look", "arguments": {"at": "x"}}\n</tool_call>\n    human: (the bare result)
@@ -24,9 +25,10 @@ class Params(Section):
 def apply(conversation: Conversation, *, compat: str) -> list[Conversation]:
     """The conversation in the one form; dropped where a call is broken or a result answers none."""
     simia = compat == "simia"
+    bare = not any(turn.role == "tool" for turn in conversation.turns)
     turns: list[Turn] = []
     for turn in conversation.turns:
-        for part in _parts(turn, after_call=bool(turns and turns[-1].calls)):
+        for part in _parts(turn, after_call=bool(turns and turns[-1].calls), bare=bare):
             if part.role == "tool" and not (turns and (turns[-1].role == "tool" or turns[-1].calls)):
                 raise Dropped("result_without_call")
             before = turns[-1] if turns and turns[-1].role == part.role != "tool" else None
@@ -44,7 +46,7 @@ def apply(conversation: Conversation, *, compat: str) -> list[Conversation]:
     return [replace(conversation, turns=tuple(turns), system=system, tools=tools)]
 
 
-def _parts(turn: Turn, *, after_call: bool) -> list[Turn]:
+def _parts(turn: Turn, *, after_call: bool, bare: bool) -> list[Turn]:
     """The turn, its calls taken out of the text, a turn of results split into results."""
     if turn.role == "assistant":
         found = written(turn.text)
@@ -53,8 +55,9 @@ def _parts(turn: Turn, *, after_call: bool) -> list[Turn]:
         return [replace(turn, text=found.text, calls=found.calls + turn.calls)]
     if turn.role == "tool" or (turn.role == "user" and after_call):
         results = RESPONSE.findall(turn.text)
-        whole = results and not RESPONSE.sub("", turn.text).strip()
-        return [replace(turn, role="tool", text=text) for text in (results if whole else [turn.text])]
+        whole = bool(results) and not RESPONSE.sub("", turn.text).strip()
+        if turn.role == "tool" or whole or bare:
+            return [replace(turn, role="tool", text=text) for text in (results if whole else [turn.text])]
     return [turn]
 
 

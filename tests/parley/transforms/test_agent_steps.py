@@ -107,6 +107,13 @@ def test_compat_simia_writes_bare_results_and_takes_them_back() -> None:
     assert one(to_hermes.apply(simia, compat="none")) == rows
 
 
+def test_user_who_speaks_after_a_call_is_no_result_where_results_are_marked() -> None:
+    call, stop = Turn("assistant", "", (CALL,)), Turn("user", "Stop.")
+    row = talk(ASK, call, RESULT, call, stop, DONE)
+    assert one(to_hermes.apply(row, compat="none")) == row
+    assert [found.code for found in findings(to_sharegpt(row), "agent")] == ["E010", "E014"]
+
+
 @pytest.mark.parametrize(
     ("turns", "reason"),
     [
@@ -289,7 +296,13 @@ def test_the_recipe_takes_the_five_steps_in_the_source_documents_order() -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["match: retail\narguments:\n  id:\n    pattern: '('\n", "match: retail\nrules: {}\n", "arguments: {}\n"]
+    "text",
+    [
+        "match: retail\narguments:\n  id:\n    pattern: '('\n",
+        "match: retail\nrules: {}\n",
+        "arguments: {}\n",
+        "match: ''\n",
+    ],
 )
 def test_domain_that_is_none_is_named(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "domains").mkdir()
