@@ -38,10 +38,13 @@ def only_last(loss: Loss) -> bool:
 def targets_of(loss: Loss, encoded: Encoded, conversation: Conversation) -> Targets:
     """The labels and weights of a conversation encoded for this loss. A turn of weight 0 is read and not trained."""
     ids = encoded.ids
+    labels = ids[:] if loss == "all" else [IGNORED] * len(ids)
     weights = [1.0 if loss == "all" else 0.0] * len(ids)
     turns = [turn for turn in conversation.turns if turn.role == speaker_of(loss)]
+    plain = True
     for turn, (start, stop) in zip(turns[len(turns) - len(encoded.spans) :], encoded.spans, strict=True):
         first = stop - 1 if loss == "eou" else start
+        labels[first:stop] = ids[first:stop] if turn.weight else [IGNORED] * (stop - first)
         weights[first:stop] = [turn.weight] * (stop - first)
-    labels = [token if weight else IGNORED for token, weight in zip(ids, weights, strict=True)]
-    return Targets(labels, weights if any(weight not in (0, 1) for weight in weights) else None)
+        plain &= turn.weight in (0, 1)
+    return Targets(labels, None if plain else weights)

@@ -5,6 +5,7 @@ weights are: {"schema": 1, "name": "parley-tiny", "kind": "embedded", "source": 
 "template": "chatml", "weights": {"model.safetensors": "<sha256>"}}. Heavy imports sit inside functions.
 """
 
+import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -140,6 +141,19 @@ def load_base(folder: Path, params: Model, *, dtype: "torch.dtype", quantization
             f"the weights in {source} are not those that models/base was made from: run `dvc repro -f base`"
         )
     return _with_rows(load_model(source, params, dtype=dtype, quantization=quantization), folder, base)
+
+
+def add_stop(folder: Path, token: int) -> None:
+    """Makes a model folder's generation config stop at a token too: what the model has learned to end with."""
+    path = folder / "generation_config.json"
+    settings = json.loads(path.read_bytes()) if path.is_file() else {}
+    own = settings.get("eos_token_id")
+    before = set(own if isinstance(own, list) else [own]) - {None}
+    stops = before | {token}
+    if stops != before:
+        settings["eos_token_id"] = sorted(stops)
+        path.unlink(missing_ok=True)  # it may be a link to another folder's
+        path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def added_ids(folder: Path) -> list[int]:

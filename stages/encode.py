@@ -7,6 +7,7 @@ by    params `encode`                                   run   python -m stages.e
 Section `runtime` sets what changes no output byte: how many processes work.
 """
 
+import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -125,7 +126,9 @@ def main(root: Path) -> None:
 @lru_cache(maxsize=1)
 def _template(base: Path) -> Template:
     """The base's template, once a process: forked ones have it already."""
-    return template_of(load_tokenizer(base))
+    template = template_of(load_tokenizer(base))
+    gc.freeze()  # the collector need not look through all that was imported, again and again
+    return template
 
 
 def encode_rows(base: Path, params: Encode, rows: Sequence[Mapping[str, Any]]) -> Part:

@@ -14,9 +14,19 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from parley.errors import ParleyError
-from parley.examples import Example, read_examples
+from parley.examples import Example, facts_of, read_examples
 from parley.files import link_tree, publish, read_json, sha256_file, write_json
-from parley.models import Model, load_base, load_model, load_tokenizer, quiet, read_base, set_threads, weight_sums
+from parley.models import (
+    Model,
+    add_stop,
+    load_base,
+    load_model,
+    load_tokenizer,
+    quiet,
+    read_base,
+    set_threads,
+    weight_sums,
+)
 from parley.params import Section, read_section
 from parley.stage import run
 
@@ -49,6 +59,8 @@ def main(root: Path) -> None:
             figures = _fold(root, model_params, val, made)
         else:
             figures = _take(trained, made)
+        if end := facts_of(root / "data/encoded/val.parquet").get("end_id"):
+            add_stop(made, int(end))
         if figures["max_difference"] > params.max_logit_difference:
             raise ParleyError(
                 f"merged model and base + adapter differ by {figures['max_difference']:.3g} in a logit, above "

@@ -1,11 +1,13 @@
 """Models on disk and in memory."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 
 from parley.errors import ParleyError
-from parley.models import Base, Model, load_base, load_model, read_base, weight_sums, write_base
+from parley.models import Base, Model, add_stop, load_base, load_model, read_base, weight_sums, write_base
 
 PARAMS = Model(
     name="parley-tiny",
@@ -66,3 +68,13 @@ def test_evaluating_a_4_bit_base_leaves_its_gradients_alone(tiny_base: Path) -> 
     with torch.no_grad():
         model.eval()(input_ids=ids)
     assert torch.equal(gradient(), before)
+
+
+@pytest.mark.parametrize("own, expected", [(None, [7]), (7, 7), (2, [2, 7]), ([2, 9], [2, 7, 9])])
+def test_a_models_generation_stops_at_its_end_token_too(tmp_path: Path, own: object, expected: object) -> None:
+    (tmp_path / "other.json").write_text(json.dumps({"eos_token_id": own, "top_k": 5}))
+    os.link(tmp_path / "other.json", tmp_path / "generation_config.json")
+    add_stop(tmp_path, 7)
+    settings = json.loads((tmp_path / "generation_config.json").read_text())
+    assert settings == {"eos_token_id": expected, "top_k": 5}
+    assert json.loads((tmp_path / "other.json").read_text())["eos_token_id"] == own
