@@ -139,7 +139,7 @@ def deepeval_run(root: Path, url: str, count: int, concurrency: int) -> None:
         tests,
         metrics,
         async_config=AsyncConfig(max_concurrent=max(1, concurrency // len(METRICS))),
-        cache_config=CacheConfig(write_cache=True, use_cache=True),
+        cache_config=CacheConfig(),
         display_config=DisplayConfig(show_indicator=False, print_results=False),
     )
     assert len(found.test_results) == count

@@ -29,14 +29,20 @@ class Target:
     variable: str  # environment variable that holds the key; "" for none
 
 
-def bounded(ask: Ask, seconds: float) -> Ask:
-    """`ask`, given up after `seconds` in all, whatever the server does.
+def bounded(ask: Ask, *, seconds: float, at_once: int) -> Ask:
+    """`ask`, by at most `at_once` threads at a time, and given up after `seconds` in all, whatever the server does.
 
     A client's own timeout is for one read: a server that sends a byte now and then would never reach it. The thread
     that is given up ends with its connection, and keeps nobody from leaving.
     """
 
+    places = threading.BoundedSemaphore(at_once)
+
     def call(prompt: str, form: type[BaseModel], max_tokens: int) -> Answer:
+        with places:
+            return in_time(prompt, form, max_tokens)
+
+    def in_time(prompt: str, form: type[BaseModel], max_tokens: int) -> Answer:
         result: Future[Answer] = Future()
 
         def work() -> None:

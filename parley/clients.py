@@ -64,6 +64,6 @@ def open_judge(root: Path, params: ClientSettings, *, key_needed: bool = True) -
 
     def connect() -> Ask:
         ask = client.connect(key=secret, model=params.model, endpoint=params.endpoint, timeout=params.timeout)
-        return bounded(ask, params.timeout)
+        return bounded(ask, seconds=params.timeout, at_once=params.concurrency)
 
     return asker, connect

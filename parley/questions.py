@@ -99,10 +99,13 @@ def answer(
 def _in_threads(
     questions: Sequence[Callable[[], V]], indices: Sequence[int], asker: Asker, name: str, threads: int
 ) -> dict[int, V]:
-    """Index -> verdict. The first error ends the run; calls under way are waited for, since they are paid for."""
+    """Index -> verdict. The first error ends the run; calls under way are waited for, since they are paid for.
+
+    A few threads more than calls at once: while one writes its answer to the disk, another calls.
+    """
     from tqdm import tqdm
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads + threads // 4) as pool:
         futures = {pool.submit(questions[index]): index for index in indices}
         try:
             done = tqdm(as_completed(futures), total=len(futures), desc=name, unit="verdict", disable=None)

@@ -30,7 +30,7 @@ def stage(root: Path, **options: Any) -> "subprocess.Popen[bytes]":
 def test_kill_9_at_any_moment_pays_again_only_for_calls_under_way(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sum over all runs is at most cases x calls + the calls under way at each kill."""
+    """The sum over all runs is at most cases x calls + what was under way, or not on disk yet, at each kill."""
     drawn = random.Random(seed)
     root, calm = tmp_path / "killed", tmp_path / "calm"
     eval_files(root, 20)
@@ -49,7 +49,7 @@ def test_kill_9_at_any_moment_pays_again_only_for_calls_under_way(
             kills += 1
             time.sleep(0.1)  # what the server still answers counts as asked
         assert kills >= 2
-        assert calls <= len(server.requests) <= calls + kills * threads
+        assert calls <= len(server.requests) <= calls + kills * (threads + threads // 4)
         eval_files(calm, 20)
         settings(calm, server, pairwise=True)
         judge.main(calm)
