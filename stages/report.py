@@ -90,6 +90,7 @@ def read_facts(root: Path) -> dict[str, Any]:
         "params": [(key, shown_setting(key, value)) for key, value in flat(values)],
         "recipe": values["recipe"],
         "seed": values["seed"],
+        "remote_code": values["model"]["trust_remote_code"],
         "flat": flat,
     }
     return {**facts, "limits": list(limits(facts))}
@@ -109,6 +110,9 @@ def limits(facts: Mapping[str, Any]) -> Iterator[str]:
     groups = max((entry["groups"] for entry in test.values()), default=0)
     if facts["base"]["kind"] == "embedded":
         yield "The embedded base is a toy: no figure here carries over to a real base model."
+    if facts["remote_code"]:
+        base = facts["base"]
+        yield f"Code that comes with {base['name']} ran here, from commit {base['revision']}: model.trust_remote_code."
     if groups < FEW_GROUPS:
         yield f"The test split has {groups} conversation groups: intervals are rough below {FEW_GROUPS}."
     yield (

@@ -177,6 +177,14 @@ def test_embedded_base_is_said_to_prove_the_machinery_only(walked: Path, inputs:
     assert "0" * 40 in html(inputs)
 
 
+def test_code_that_came_with_a_model_is_said_with_its_commit(inputs: Path) -> None:
+    path = inputs / "params.yaml"
+    path.write_text(path.read_text().replace("trust_remote_code: false", "trust_remote_code: true"))
+    change(inputs / "metrics/base.json", revision="c0ffee")
+    report.main(inputs)
+    assert "ran here, from commit c0ffee: model.trust_remote_code" in markdown(inputs) and "c0ffee" in html(inputs)
+
+
 def test_counts_and_drops_of_every_arrow_are_there(walked: Path) -> None:
     text = " ".join(Page(html(walked)).text.split())
     assert "ingest records of the raw files 1,200 1,150 50 30 × bot 20 × E001" in text
