@@ -3,7 +3,7 @@
     python -m bench.memory [--hidden 768] [--layers 8]
 
 Each row is a run of the train stage in a process of its own, two steps of four packed rows; its peak is the largest
-resident set that the kernel saw. What Python and the libraries take by themselves is measured too, and taken off both.
+resident set that the kernel saw, libraries included.
 """
 
 import argparse
@@ -18,6 +18,8 @@ from pathlib import Path
 from bench.train import BATCH_ROWS, ROOT, parley, prepare
 from parley.examples import read_examples
 from parley.memory import Run, config_of, estimate, shape_of
+
+METHODS = {"full": ("full", "none"), "LoRA": ("lora", "none"), "QLoRA": ("lora", "nf4")}
 
 
 def peak(command: list[str], place: Path) -> float:
@@ -37,10 +39,8 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=768)
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--vocabulary", type=int, default=16000)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     asked = parser.parse_args()
-    imports = "import torch, bitsandbytes, peft, trl, transformers, datasets; from trl import SFTTrainer"
-    bare = peak([sys.executable, "-c", imports], ROOT)
-    print(f"Python and libraries: {bare:.0f} MB\n")
     print("| method | numbers | checkpointing | estimated MB | measured MB | error |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -50,14 +50,13 @@ def main() -> None:
         rows = list(read_examples(work / "data/encoded/train.parquet"))
         every = sum(len(row.input_ids) for row in rows)
         trained = sum(label >= 0 for row in rows for label in row.labels) / every
-        methods = [("full", "none"), ("lora", "none"), ("lora", "nf4")]
-        for (mode, quantization), precision, on in itertools.product(methods, ["bf16", "fp32"], [False, True]):
+        for name, precision, on in itertools.product(asked.methods, ["bf16", "fp32"], [False, True]):
+            mode, quantization = METHODS[name]
             changes = {"quantization": quantization, "precision": precision, "checkpointing": "on" if on else "off"}
             command, place = parley(work, mode, settings, **changes)
-            found = peak(command, place) - bare
+            found = peak(command, place)
             run = Run(mode, quantization, precision, "cpu", BATCH_ROWS, settings["longest"], trained, 1, 8, False, on)
-            said = estimate(shape, run).allocated / 1e6
-            name = "QLoRA" if quantization == "nf4" else mode
+            said = estimate(shape, run).peak / 1e6
             print(
                 f"| {name} | {precision} | {changes['checkpointing']} | {said:.0f} | {found:.0f} "
                 f"| {said / found - 1:+.0%} |",

@@ -58,28 +58,56 @@ def chats(count: int) -> list[dict[str, Any]]:
     return found
 
 
-def prepare(work: Path, *, count: int, vocabulary: int, threads: int, hidden: int = 256, layers: int = 6) -> None:
-    """Model, data in the shape of each program, and the rows that parley packs."""
+def prepare_base(work: Path, config: Any, *, device: Any = "cpu", kind: str = "local") -> Any:
+    """Random weights of a config in work/model, and models/base that names them; the tokenizer.
+
+    kind "hub" leaves the sums of the weights out, which take longer than a step on large models.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-    from parley.examples import Example, write_examples
-    from parley.models import Base, computes_bf16, weight_sums, write_base
-    from parley.packing import best_fit
+    from parley.models import Base, weight_sums, write_base
 
-    rows = chats(count)
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
     special = ["<|pad|>", "<|im_start|>", "<|im_end|>"]
     trainer = trainers.BpeTrainer(vocab_size=4096, special_tokens=special, show_progress=False)
-    inner.train_from_iterator((turn["content"] for row in rows for turn in row["messages"]), trainer)
+    inner.train_from_iterator((turn["content"] for row in chats(200) for turn in row["messages"]), trainer)
     template = (ROOT / "parley/templates/chatml.jinja").read_text()
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=inner, pad_token=special[0], eos_token=special[2], chat_template=template
     )
+    config.bos_token_id, config.eos_token_id, config.pad_token_id = None, 2, 0
     torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32 if kind == "local" else torch.bfloat16)
+    with torch.device(device):
+        AutoModelForCausalLM.from_config(config).save_pretrained(work / "model")
+    torch.set_default_dtype(before)
+    for folder in ("model", "models/base"):
+        tokenizer.save_pretrained(work / folder)
+    sums = weight_sums(work / "model") if kind == "local" else {}
+    write_base(work / "models/base", Base("bench", kind, str(work / "model"), "", "own", sums))
+    return tokenizer
+
+
+def write_chats(work: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The conversations as the peers read them."""
+    (work / "chats").mkdir()
+    (work / "chats/train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def prepare(work: Path, *, count: int, vocabulary: int, threads: int, hidden: int = 256, layers: int = 6) -> None:
+    """Model, data in the shape of each program, and the rows that parley packs."""
+    from transformers import LlamaConfig
+
+    from parley.examples import Example, write_examples
+    from parley.models import computes_bf16
+    from parley.packing import best_fit
+
+    rows = chats(count)
     config = LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=hidden,
@@ -88,17 +116,8 @@ def prepare(work: Path, *, count: int, vocabulary: int, threads: int, hidden: in
         num_attention_heads=hidden // 32,
         max_position_embeddings=2048,
         tie_word_embeddings=False,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
     )
-    LlamaForCausalLM(config).save_pretrained(work / "model")
-    tokenizer.save_pretrained(work / "model")
-    tokenizer.save_pretrained(work / "models/base")
-    write_base(
-        work / "models/base", Base("bench", "local", str(work / "model"), "", "own", weight_sums(work / "model"))
-    )
-
+    tokenizer = prepare_base(work, config)
     examples = []
     for number, row in enumerate(rows):
         found = tokenizer.apply_chat_template(
@@ -115,8 +134,7 @@ def prepare(work: Path, *, count: int, vocabulary: int, threads: int, hidden: in
         for example in examples:
             file.write(json.dumps({"input_ids": example.input_ids, "labels": example.labels}) + "\n")
     (work / "rows.json").write_text(json.dumps(packed))
-    (work / "chats").mkdir()
-    (work / "chats/train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_chats(work, rows)
     settings = {"threads": threads, "lr": LR, "bf16": computes_bf16(), "longest": max(lengths)}
     (work / "settings.json").write_text(json.dumps(settings))
     steps = math.ceil(len(packed) / BATCH_ROWS)
@@ -163,7 +181,8 @@ def trl(work: Path, mode: str, settings: Mapping[str, Any]) -> tuple[list[str], 
     command = [str(Path(sys.executable).parent / "trl"), "sft", "--model_name_or_path", str(work / "model")]
     command += ["--dataset_name", str(work / "chats"), "--output_dir", str(work / f"trl-{mode}")]
     command += ["--num_train_epochs", "0.34", "--save_strategy", "no", "--report_to", "none"]
-    command += ["--use_cpu", "True"]  # without it, it refuses to start where there is no GPU
+    if not settings.get("gpu"):
+        command += ["--use_cpu", "True"]  # without it, it refuses to start where there is no GPU
     if mode == "lora":
         command += ["--use_peft", "--lora_target_modules", "all-linear", "--lora_r", "8", "--lora_alpha", "16"]
     return command, work
@@ -196,6 +215,7 @@ def llamafactory(work: Path, mode: str, settings: Mapping[str, Any], *, python: 
         "report_to": "none",
         "output_dir": str(work / f"lf-{mode}"),
         "overwrite_cache": True,
+        "overwrite_output_dir": True,
     }
     if mode == "lora":
         asked |= {"lora_rank": 8, "lora_alpha": 16, "lora_target": "all", "lora_dropout": 0.0}
@@ -203,12 +223,14 @@ def llamafactory(work: Path, mode: str, settings: Mapping[str, Any], *, python: 
     return [str(python.parent / "llamafactory-cli"), "train", str(work / f"lf-{mode}.yaml")], work
 
 
-def timed(command: Sequence[str], place: Path, threads: int, *, wall: bool) -> Figures:
+def timed(command: Sequence[str], place: Path, threads: int, *, wall: bool, gpu: bool = False) -> Figures:
+    """One run, from outside its process and by the stopwatch inside."""
     record = place / "stopwatch.json"
     record.unlink(missing_ok=True)
     environment = {name: text for name, text in os.environ.items() if name != "DVC_ROOT"}
     environment |= {"STOPWATCH": str(record), "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
-    environment |= {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "TOKENIZERS_PARALLELISM": "false"}
+    environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    environment |= {} if gpu else {"CUDA_VISIBLE_DEVICES": ""}
     paths = [ROOT / "bench/stopwatch", *([ROOT] if command[0] == sys.executable else [])]
     environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
     start = time.monotonic()

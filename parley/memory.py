@@ -5,7 +5,6 @@ activations were found by counting what autograd keeps of a Llama layer, as parl
 Heavy imports sit inside functions.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from parley.errors import ParleyError, near_misses
 from parley.examples import Example
-from parley.models import Model, pick_device, read_base
+from parley.models import Model, pick_device, read_base, room_on
 from parley.packing import IGNORED
 from parley.params import read_yaml
 from parley.sft import Train
@@ -152,8 +151,9 @@ def estimate(shape: Shape, run: Run) -> Estimate:
     # Backward frees these while it makes gradients; those of an earlier pass are there from the start.
     last = max(passing, parts["gradients"]) if run.accumulation == 1 else passing + parts["gradients"]
     allocated = parts["weights"] + parts["optimizer"] + last
-    rest = 0.8 * GB + 0.06 * passing if run.device == "cuda" else 0.7 * GB
-    parts["CUDA context and gaps" if run.device == "cuda" else "Python and libraries"] = round(rest)
+    # On a CPU the pages of the weights' file count too: the kernel keeps them mapped.
+    rest = 0.8 * GB + 0.06 * passing if run.device == "cuda" else 0.7 * GB + 4 * shape.parameters
+    parts["CUDA context and gaps" if run.device == "cuda" else "libraries, weights' file"] = round(rest)
     return Estimate(parts, allocated, allocated + round(rest))
 
 
@@ -214,19 +214,6 @@ def largest_batch(shape: Shape, run: Run, room: int) -> int:
             (middle, above) if estimate(shape, replace(run, batch_size=middle)).peak <= room else (fits, middle)
         )
     return fits
-
-
-def room_on(device: str) -> int:
-    """Bytes of the whole device: the GPU's, or the machine's within the limit of its container."""
-    import torch
-
-    if device == "cuda":
-        return torch.cuda.mem_get_info()[1]
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        if Path(file).is_file() and (limit := Path(file).read_text().strip()).isdigit():
-            total = min(total, int(limit))
-    return total
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,19 @@ def pick_device() -> "torch.device":
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def room_on(device: str) -> int:
+    """Bytes of the whole device: the GPU's, or the machine's within the limit of its container."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[1]
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        if Path(file).is_file() and (limit := Path(file).read_text().strip()).isdigit():
+            total = min(total, int(limit))
+    return total
+
+
 def _must_be_there(source: Path | str) -> None:
     # transformers takes the name of a missing folder for a Hub id, and asks the network.
     if isinstance(source, Path) and not source.is_dir():

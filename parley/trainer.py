@@ -27,9 +27,8 @@ from parley.checkpoints import seal
 from parley.errors import ParleyError
 from parley.examples import Example
 from parley.files import link_tree, read_json, write_json
+from parley.memory import PLAIN_HEAD_LOGITS
 from parley.packing import IGNORED, flatten
-
-_PLAIN_HEAD_LOGITS = 2**28  # trained tokens x vocabulary in one pass; above, the fused head saves gigabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ class PackedTrainer(SFTTrainer):
         targets = inputs["labels"][0, 1:]
         at = (targets != IGNORED).nonzero().flatten()
         weights = inputs["weights"][0, 1:][at] if "weights" in inputs else None
-        fits = len(at) * self._vocabulary <= _PLAIN_HEAD_LOGITS
+        fits = len(at) * self._vocabulary <= PLAIN_HEAD_LOGITS
         if weights is None and not (self._plain_head and fits):
             given["labels"] = inputs["labels"]
             return super().compute_loss(model, given, num_items_in_batch=num_items_in_batch)

@@ -20,6 +20,7 @@ from pydantic import Field
 from parley.chat import template_of
 from parley.errors import ParleyError
 from parley.evaluation import Generation, cases_of, generation_row
+from parley.files import read_json
 from parley.generation import answers_to, context_length, prompt_of, reference_logprobs
 from parley.hub import snapshot
 from parley.jsonl import rows_into
@@ -126,10 +127,21 @@ def _with_adapter(root: Path, folder: Path, params: Model) -> "PreTrainedModel":
     name = json.loads((folder / "adapter_config.json").read_bytes())["base_model_name_or_path"]
     base = root / "models/base"
     if (base / "base.json").is_file() and read_base(base).name == name:
-        model = load_base(base, params, dtype=_precision())
+        model = load_base(base, params, dtype=_precision(), quantization=_quantization(folder))
     else:
         model, _ = load(root, Path(name) if Path(name).is_dir() else name, params)
-    return PeftModel.from_pretrained(model, folder).merge_and_unload()
+    tuned = PeftModel.from_pretrained(model, folder)
+    if (stops := folder / "generation_config.json").is_file():
+        more, own = json.loads(stops.read_bytes())["eos_token_id"], model.generation_config.eos_token_id
+        model.generation_config.eos_token_id = sorted({*more, *(own if isinstance(own, list) else [own])} - {None})
+    # Folded into 4 bits, an adapter would be rounded to them.
+    return tuned if _quantization(folder) == "nf4" else tuned.merge_and_unload()
+
+
+def _quantization(adapter: Path) -> str:
+    """That of the base on which parley trained an adapter; none for adapters of others."""
+    info = adapter / "training_info.json"
+    return read_json(info)["params"]["train"]["quantization"] if info.is_file() else "none"
 
 
 def _precision() -> "torch.dtype":

@@ -25,11 +25,10 @@ from parley.memory import (
     generation,
     known_models,
     largest_batch,
-    room_on,
     settings,
     shape_of,
 )
-from parley.models import Model, pick_device, quiet, read_base
+from parley.models import Model, pick_device, quiet, read_base, room_on
 from parley.params import read_section
 from parley.sft import Train, choose_precision
 from stages.encode import Encode
