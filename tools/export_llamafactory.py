@@ -115,7 +115,7 @@ def configured(root: Path, template: str) -> dict[str, Any]:
         "weight_decay": train.weight_decay,
         "bf16": train.precision in ("auto", "bf16"),
         "fp16": train.precision == "fp16",
-        "disable_gradient_checkpointing": not train.sft.get("gradient_checkpointing", False),
+        "disable_gradient_checkpointing": train.checkpointing != "on",
         "seed": read_value(root, "seed", int),
         "logging_steps": runtime.logging_steps,
         "save_strategy": "epoch",
@@ -147,15 +147,14 @@ def template_for(model: Model, name: str) -> dict[str, str]:
 
 def passed_on(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Those fields of train.sft that are transformers' own; says which are TRL's and stay behind."""
-    rest = {name: value for name, value in fields.items() if name != "gradient_checkpointing"}
-    if not rest:
+    if not fields:
         return {}
     from transformers import TrainingArguments
 
     known = {each.name for each in dataclasses.fields(TrainingArguments)}
-    for name in rest.keys() - known:
+    for name in fields.keys() - known:
         print(f"export-llamafactory: train.sft.{name} is TRL's and not LLaMA-Factory's: left out")
-    return {name: value for name, value in rest.items() if name in known}
+    return {name: value for name, value in fields.items() if name in known}
 
 
 def adapter(train: Train) -> dict[str, Any]:
