@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help setup repro eval exp test check lint recipe lock clean samples export-data export-llamafactory forget judge-clean data-report
 .PHONY: judge-plan judge-cache judge-check label
 .PHONY: pseudonyms
-.PHONY: memory preview
+.PHONY: memory preview doctor
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -97,6 +97,11 @@ preview: $(READY) ## The first examples, trained tokens in colour, and metrics/p
 
 memory: $(READY) ## Whether training fits this device, and what does: make memory [MODEL=folder-or-name] [ARGS='--gb 24']
 	@python -m tools.memory $(if $(MODEL),"$(MODEL)") $(ARGS)
+
+# Without $(READY): it is for finding out what is missing, the packages too.
+DOCTOR = $(if $(wildcard .venv/bin/python),python,$(or $(PYTHON),python3)) -m tools.doctor
+doctor: ## What is missing here, or will be, and what to do: make doctor [NETWORK=1] [BUNDLE=1, a file for a bug report]
+	@$(DOCTOR) $(if $(NETWORK),--network) $(if $(BUNDLE),--bundle)
 
 samples: $(READY) ## Write data/samples again, the same bytes
 	@python -m tools.make_samples

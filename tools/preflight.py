@@ -28,6 +28,7 @@ from parley.sft import Train
 from parley.topology import check_strategy
 from parley.trackers import check_ready
 from stages.ingest import Ingest, files_of
+from tools.doctor import disk
 
 HERE = Path(__file__).parent.parent
 TOP_LEVEL = {"recipe": str, "seed": int}
@@ -118,6 +119,13 @@ def check_input(root: Path) -> None:
         raise ParleyError(f"{error.filename}: {error.strerror}: give yourself the right to read it") from None
 
 
+def check_disk(root: Path) -> None:
+    """Raises ParleyError on a disk without room for even the smallest walk; `make doctor` warns earlier."""
+    for finding in disk(root):
+        if finding.level == "failure":
+            raise ParleyError(f"{finding.subject}: {finding.says}: {finding.remedy}")
+
+
 def check_training(root: Path) -> None:
     """Raises ParleyError for a tracker or a strategy that lacks something here, hours before train would."""
     train = read_section(root, "train", Train)
@@ -206,6 +214,7 @@ def main() -> None:
         check_params(root)
         check_input(root)
         check_training(root)
+        check_disk(root)
         ready_for_dvc(root)
         free_dead_locks(root)
         drop_cut_lock(root)
