@@ -16,6 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: judge-plan judge-cache judge-check label
 .PHONY: pseudonyms
 .PHONY: memory preview doctor
+.PHONY: compare sweep timing
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -25,24 +26,35 @@ setup: $(READY) ## Make .venv with the locked packages; every other command does
 $(READY): requirements/$(LOCK).txt
 	@sh tools/setup.sh "$(PYTHON)" "$<" "$@"
 
+# The summary says which stages ran since the command began.
+TIMED = python -m tools.preflight && began=$$(date -u +%Y-%m-%dT%H:%M:%SZ) &&
+SUMMARY = python -m tools.summary "$$began"
+
 repro: $(READY) ## Run what changed of the whole pipeline and print the path of the report
-	@python -m tools.preflight
-	@python -m dvc repro
-	@python -m tools.summary
+	@$(TIMED) python -m dvc repro && $(SUMMARY)
 
 eval: $(READY) ## Bring scores and report up to date; MODEL=folder-or-Hub-id scores another model on the same cases
 	@$(if $(MODEL),python -m tools.evaluate "$(MODEL)",$(MAKE) repro)
 
 exp: $(READY) ## Run an experiment: make exp ARGS='-S train.lr=1e-5'; compare with `make exp-show`
-	@python -m tools.preflight
-	@python -m dvc exp run $(ARGS)
-	@python -m tools.summary
+	@$(TIMED) python -m dvc exp run $(ARGS) && $(SUMMARY)
 
 # Of some hundred columns: the settings that differ, and the tuned model's scores.
 COLUMNS := Experiment|rev|typ|Created|parent|State|Executor|(recipe\.)?(test|metrics)\.\w+\.(all\.)?tuned\.value
 SECTIONS := seed|model|base|ingest|convert|redact|transforms|validate|encode|train|merge|generate|score|judge|report
 exp-show: $(READY) ## Table of all experiments: the settings that differ and the scores
 	@python -m dvc exp show --only-changed --drop '^(?!($(COLUMNS)|(params.yaml:)?($(SECTIONS))\b.*)$$).*' $(ARGS)
+
+compare: $(READY) ## Experiments side by side, metrics/compare.html: make compare [REVS='one other'] [BY=metric]; docs/compare.md
+	@python -m tools.compare $(if $(BY),--by "$(BY)") $(REVS)
+
+sweep: $(READY) ## Queue a grid and run it: make sweep ARGS='-S train.lr=1e-3,5e-3 -S train.epochs=2,4'; then make compare
+	@python -m tools.preflight
+	@python -m dvc exp run --queue $(ARGS)
+	@python -m dvc exp run --run-all
+
+timing: $(READY) ## Seconds and memory of each stage with the settings of now
+	@python -m tools.timing
 
 test: $(READY) ## Run the tests, the quick ones first; ARGS='-k name' picks some
 	@python -m pytest $(ARGS)

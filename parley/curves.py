@@ -89,10 +89,10 @@ def chart(curves: Mapping[str, Points]) -> Chart | None:
     )
 
 
-def thinned(points: Points) -> Points:
-    """The points, or the means of equal pieces of them when they are too many."""
-    size = math.ceil(len(points) / MOST_POINTS)
-    if size == 1:
+def thinned(points: Points, most: int = MOST_POINTS) -> Points:
+    """The points, or the means of equal pieces of them when they are more than `most`."""
+    size = math.ceil(len(points) / most)
+    if size <= 1:
         return points
     pieces = [points[start : start + size] for start in range(0, len(points), size)]
     return [(piece[-1][0], sum(y for _, y in piece) / len(piece)) for piece in pieces]

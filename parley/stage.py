@@ -100,11 +100,17 @@ def write_counts(path: Path, *, rows_in: int, rows_out: int, dropped: Counter[st
     write_json(path, counts)
 
 
+def timing_file(name: str, params: bytes, argument: str = "") -> str:
+    """Name of a stage's record in metrics/timing: other params.yaml, other file, so every experiment has its own."""
+    return f"{name}-{hashlib.sha256(params + argument.encode()).hexdigest()[:12]}.json"
+
+
 def _write_timing(root: Path, name: str, *, seconds: float) -> None:
     """$DVC_ROOT/metrics/timing/<stage>-<input hash>.json: what must not be in an output, since it differs each run."""
     own, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     record = {
         "stage": name,
+        "argument": " ".join(sys.argv[1:]),
         "seconds": round(seconds, 3),
         "cpu_seconds": round(own.ru_utime + own.ru_stime + workers.ru_utime + workers.ru_stime, 3),
         "peak_memory_mb": round(max(own.ru_maxrss, workers.ru_maxrss) / 1024, 1),  # of the largest process
@@ -112,9 +118,8 @@ def _write_timing(root: Path, name: str, *, seconds: float) -> None:
         **_extra_timing,
     }
     home = Path(os.environ.get("DVC_ROOT") or root)
-    # Different params are different files, so `make compare` finds the timing of every experiment.
-    inputs = hashlib.sha256((root / "params.yaml").read_bytes() + " ".join(sys.argv[1:]).encode()).hexdigest()[:12]
-    with publish(home / "metrics" / "timing" / f"{name}-{inputs}.json") as made:
+    file = timing_file(name, (root / "params.yaml").read_bytes(), " ".join(sys.argv[1:]))
+    with publish(home / "metrics" / "timing" / file) as made:
         made.write_text(dump_json(record), encoding="utf-8")
 
 

@@ -17,12 +17,12 @@ from typing import Any
 from pydantic import Field
 
 from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_for
-from parley.files import write_json
+from parley.files import sha256_file, write_json
 from parley.jsonl import rows_into
 from parley.params import Section, read_section, read_value
 from parley.plugins import plugin
 from parley.scorecard import block
-from parley.stage import run
+from parley.stage import add_timing, run
 from parley.statistics import Pair, compare
 
 SPLITS = ("val", "test")
@@ -72,6 +72,7 @@ def main(root: Path) -> None:
         card = plugin("scorecards", params.scorecard, key="score.scorecard")
         recipe = block(card.score(cases, tuned, base, resamples=params.resamples, seed=seed))
     write_json(root / "metrics/scores.json", {**scores, "recipe": recipe})
+    add_timing(cases=sha256_file(root / "data/eval/cases.jsonl"))  # `make compare` counts the looks at a test split
 
 
 def scored(metric: ModuleType, case: Case, generation: Generation) -> Score | Unscored:

@@ -1,6 +1,6 @@
-"""The end of `make repro`: the scores in a table, and as the last line where the report is.
+"""The end of `make repro`: what ran and how long it took, the scores in a table, and last where the report is.
 
-run   python -m tools.summary
+run   python -m tools.summary [when it began, in UTC, such as 2026-11-20T16:02:00Z]
 """
 
 import sys
@@ -16,6 +16,7 @@ from parley.files import read_json
 from parley.params import read_yaml
 from parley.scorecard import ALL
 from parley.wording import Entry, headline, interval, number, ordered, verdict
+from tools.timing import since, stage_names, stage_of
 
 # What stands in the column "better?", short enough for 80 columns, and its style.
 BETTER = {
@@ -28,8 +29,11 @@ BETTER = {
 }
 
 
-def main(root: Path, console: Console) -> None:
-    """Prints the scores of the test split, the judge's or why there are none, and the report's path."""
+def main(root: Path, console: Console, began: str = "") -> None:
+    """Prints what ran since `began`, the scores of the test split, the judge's or why not, and the report's path."""
+    if began:
+        for line in ran(root, began):
+            console.print(Text(line))
     params = read_yaml(root / "params.yaml")
     scores = read_json(root / "metrics/scores.json")
     test, recipe = scores["test"], scores["recipe"]
@@ -55,6 +59,18 @@ def main(root: Path, console: Console) -> None:
     console.print(Text((root / "metrics/report.html").as_posix()), soft_wrap=True)
 
 
+def ran(root: Path, began: str) -> Iterator[str]:
+    """What ran since then and its seconds, and what did not have to, since DVC had its outputs."""
+    records = {stage_of(record): record["seconds"] for record in since(root, began)}
+    names = stage_names(root)
+    seconds = [f"{name} {number(records[name])} s" for name in names if name in records]
+    cached = [name for name in names if name not in records]
+    if seconds:
+        yield f"ran: {', '.join(seconds)}; {number(sum(records.values()))} s in all"
+    if cached:
+        yield f"unchanged or from the cache: {', '.join(cached)}"
+
+
 def rows(entries: Mapping[str, Entry]) -> Iterator[list[Text]]:
     """The cells of each metric; a metric with a second unit has a second row."""
     for name, entry in entries.items():
@@ -73,6 +89,6 @@ def rows(entries: Mapping[str, Entry]) -> Iterator[list[Text]]:
 
 if __name__ == "__main__":
     try:
-        main(Path(), Console())
+        main(Path(), Console(), *sys.argv[1:2])
     except ParleyError as error:
         sys.exit(f"summary: {error}")

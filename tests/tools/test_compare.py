@@ -1,0 +1,131 @@
+import io
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from parley.conversation import Conversation, Turn
+from parley.errors import ParleyError
+from parley.evaluation import Case, Generation, case_row, generation_row
+from parley.files import dump_json, write_json
+from parley.jsonl import rows_into
+from parley.stage import timing_file
+from stages import score
+from tools.compare import OTHER_TOKENS, compared, facts, looks_said, print_table
+from tools.experiments import Experiment
+from tools.timing import since, stage_of
+
+REPO = Path(__file__).parents[2]
+
+
+def experiment(root: Path, name: str, *, nats: float, lr: float, tokens: int = 2, prompt: str = "hi") -> Experiment:
+    """One run's files: every reference token costs the tuned model about `nats`."""
+    place = root / name
+    with rows_into(place / "data/eval/cases.jsonl") as add:
+        for number in range(20):
+            context = Conversation(f"c{number}", (Turn("user", f"{prompt} {number}"),), group=f"g{number}")
+            add(case_row(Case(f"c{number}#1", "test" if number % 2 else "val", context, Turn("assistant", "yes"))))
+    for model, cost in (("tuned", nats), ("base", 5.0)):
+        with rows_into(place / f"data/eval/{model}.jsonl") as add:
+            for number in range(20):
+                surprise = (-cost - number % 3 / 10,) * tokens
+                add(generation_row(Generation(f"c{number}#1", f"well {number}", "stop", 3, surprise)))
+    with rows_into(place / "data/eval/verdicts.jsonl"):
+        pass
+    params = (
+        (REPO / "params.yaml")
+        .read_text()
+        .replace("lr: 0.005", f"lr: {lr}")
+        .replace("resamples: 2000", "resamples: 200")
+    )
+    (place / "params.yaml").write_text(params)
+    write_json(place / "metrics/judge.json", {"status": "not_scored", "judge": {"model": "m"}, "metrics": {}})
+    write_json(place / "metrics/base.json", {"name": "parley-tiny"})
+    write_json(place / "metrics/train.json", {"eval": [{"epoch": 1.0, "step": 2, "loss": nats}]})
+    (place / "metrics/train_log.csv").write_text(f"step,loss\n1,{nats + 1}\n2,{nats}\n")
+    score.main(place)
+    return Experiment(name, place)
+
+
+def printed(root: Path, experiments: Sequence[Experiment], by: str = "") -> str:
+    out = io.StringIO()
+    print_table(compared(root, experiments, by), Console(file=out, width=160))
+    return out.getvalue()
+
+
+def test_the_better_one_on_val_ranks_first_and_the_difference_is_paired(tmp_path: Path) -> None:
+    runs = [experiment(tmp_path, "plain", nats=4.0, lr=0.005), experiment(tmp_path, "other", nats=3.0, lr=0.001)]
+    found = compared(REPO, runs, "")
+    assert found.by == "perplexity" and found.ranking == [1, 0]
+    # Each case differs by exactly 1 nat, so the paired interval has no width; unpaired ones would overlap.
+    gap = found.entries["val", "perplexity"][1]["difference"]
+    assert gap["value"] == gap["low"] == gap["high"] == -1.0
+    lines = printed(REPO, runs).splitlines()
+    assert lines[1].split()[:5] == ["1", "other", "train.lr=0.001", "3.09", "−1.00"] and "better" in lines[1]
+    assert lines[2].split()[:4] == ["2", "plain", "train.lr=0.005", "4.09"] and "the first" in lines[2]
+    assert found.settings == {"train.lr": ["0.005", "0.001"]}
+
+
+def test_other_test_cases_are_refused_with_the_settings_that_made_them(tmp_path: Path) -> None:
+    runs = [experiment(tmp_path, "plain", nats=4.0, lr=0.005), experiment(tmp_path, "other", nats=3.0, lr=0.005)]
+    runs.append(experiment(tmp_path, "strange", nats=3.0, lr=0.005, prompt="hello"))
+    params = runs[2].root / "params.yaml"
+    params.write_text(params.read_text().replace("test_fraction: 0.1", "test_fraction: 0.2"))
+    with pytest.raises(
+        ParleyError, match=r"test cases differ \(plain, other on \w{8}; strange on \w{8}\).*validate.test_fraction"
+    ):
+        compared(REPO, runs, "")
+
+
+def test_surprise_in_other_tokens_is_not_compared(tmp_path: Path) -> None:
+    runs = [
+        experiment(tmp_path, "plain", nats=4.0, lr=0.005),
+        experiment(tmp_path, "other", nats=1.0, lr=0.1, tokens=9),
+    ]
+    found = compared(REPO, runs, "")
+    assert OTHER_TOKENS in found.entries["val", "perplexity"][1]["not_scored"]
+    assert found.ranking == [0, 1]
+    assert "value" in found.entries["val", "chrf"][1]["tuned"]
+
+
+def test_ranking_by_a_metric_that_has_no_better_direction_or_is_none_is_refused(tmp_path: Path) -> None:
+    runs = [experiment(tmp_path, name, nats=4.0, lr=0.005) for name in ("plain", "other")]
+    assert compared(REPO, runs, "chrf").by == "chrf"
+    with pytest.raises(ParleyError, match="length_ratio has no better direction"):
+        compared(REPO, runs, "length_ratio")
+    with pytest.raises(ParleyError, match=r"no experiment has metric 'chrff'.*chrf"):
+        compared(REPO, runs, "chrff")
+
+
+def test_the_page_has_the_curves_the_times_and_how_often_the_test_split_was_seen(tmp_path: Path) -> None:
+    from stages.report import page
+
+    runs = [experiment(tmp_path, "plain", nats=4.0, lr=0.005), experiment(tmp_path, "<b>", nats=3.0, lr=0.001)]
+    shutil.copy(REPO / "dvc.yaml", tmp_path)
+    found = compared(tmp_path, runs, "")
+    sha = __import__("hashlib").sha256((runs[0].root / "data/eval/cases.jsonl").read_bytes()).hexdigest()
+    for number, one in enumerate([*runs, runs[0]]):
+        params = (one.root / "params.yaml").read_bytes() + b"#" * (number // 2)
+        record = {"stage": "score", "seconds": 2.5, "peak_memory_mb": 77.0, "finished": "2026", "cases": sha}
+        path = tmp_path / "metrics/timing" / timing_file("score", params)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dump_json(record))
+    found = compared(tmp_path, runs, "")
+    assert found.looks == 3 and [list(times) for times in found.times] == [["score"], ["score"]]
+    text = page("compare.html").render(**facts(tmp_path, found), looks=looks_said(found))
+    assert "3 runs have looked at this test split" in text
+    assert text.count('class="line line-') == 4
+    assert "2.50 s" in text and "<b>" not in text.split("<main>")[1].replace("&lt;b&gt;", "")
+    assert "https:" not in text and "<script" not in text
+
+
+def test_timing_tells_the_stages_of_a_foreach_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "metrics/timing"
+    folder.mkdir(parents=True)
+    for argument, ended in (("base", "2026-11-20T10:00:00Z"), ("tuned", "2026-11-20T11:00:00Z")):
+        record = {"stage": "generate", "argument": argument, "finished": ended}
+        (folder / timing_file("generate", b"", argument)).write_text(dump_json(record))
+    assert [stage_of(record) for record in since(tmp_path, "")] == ["generate@base", "generate@tuned"]
+    assert [stage_of(record) for record in since(tmp_path, "2026-11-20T10:30:00Z")] == ["generate@tuned"]

@@ -1,0 +1,246 @@
+"""make compare: experiments side by side, on the same test cases: metrics/compare.html, and a table here.
+
+    python -m tools.compare [--by METRIC] [experiment, branch, tag, commit or `workspace` …]
+
+The first one is what the others are held against; without names it is the workspace, against HEAD's experiments.
+Ranked on the validation split, since choosing by the test split would spoil its numbers.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from parley import curves
+from parley.errors import ParleyError, near_misses
+from parley.evaluation import Score, Unscored
+from parley.files import publish, sha256_file
+from parley.plugins import plugin, plugin_names
+from parley.scorecard import lines
+from parley.statistics import Pair, compare
+from parley.wording import Entry, interval, number, verdict
+from stages.report import page, shown_setting
+from tools.experiments import Experiment, read_experiments
+from tools.judge_plan import PRICES, cost
+from tools.timing import Record, records, since, stage_names
+
+MADE_OF = ("seed", "ingest.", "convert.", "redact.", "transforms.", "validate.")  # settings that test cases come from
+POINTS = 60  # of a loss curve; each is a mean, so that several curves can be told apart
+OTHER_TOKENS = "counted in other tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What page and table show; every sequence is in the order of the experiments, whose first is the baseline."""
+
+    experiments: Sequence[Experiment]
+    entries: Mapping[tuple[str, str], Sequence[Entry]]  # (split, metric) -> `tuned` an experiment, `base` the baseline
+    by: str  # metric of the ranking
+    ranking: Sequence[int]  # places of the experiments, the best on val first
+    settings: Mapping[str, Sequence[str]]  # those that differ
+    times: Sequence[Mapping[str, Record]]
+    looks: int  # runs that have looked at this test split
+
+
+def compared(root: Path, experiments: Sequence[Experiment], by: str) -> Comparison:
+    """Everything there is to say; raises ParleyError where the test cases differ."""
+    settings = differing(experiments)
+    cases = same_cases(experiments, settings)
+    entries = dict(paired(experiments))
+    names = [metric for split, metric in entries if split == "val"]
+    by = by or names[0]
+    if by not in names:
+        raise ParleyError(f"no experiment has metric {by!r} on the validation split{near_misses(by, names)}")
+    if entries["val", by][0]["higher_is_better"] is None:
+        raise ParleyError(f"{by} has no better direction to rank by: name one of {', '.join(names)}")
+    scored = Counter(record.get("cases") for record in since(root, "") if record["stage"] == "score")
+    return Comparison(
+        experiments,
+        entries,
+        by,
+        sorted(range(len(experiments)), key=lambda place: rank(entries["val", by][place])),
+        settings,
+        [records(root, (one.root / "params.yaml").read_bytes()) for one in experiments],
+        max(scored[cases], len(experiments)),
+    )
+
+
+def rank(entry: Entry) -> float:
+    """The smaller the better; what has no score is last."""
+    if "not_scored" in entry:
+        return float("inf")
+    value = float(entry["tuned"]["value"])
+    return -value if entry["higher_is_better"] else value
+
+
+def differing(experiments: Sequence[Experiment]) -> dict[str, list[str]]:
+    """The settings whose values differ, each as one line a experiment; "–" where one has no such key."""
+    params = [one.params for one in experiments]
+    keys = list(dict.fromkeys(key for one in params for key in one))
+    said = {
+        key: [
+            "–" if key not in one else one[key] if isinstance(one[key], str) else json.dumps(one[key]) for one in params
+        ]
+        for key in keys
+    }
+    different = {key: values for key, values in said.items() if len(set(values)) > 1}
+    return {key: [shown_setting(key, value) for value in values] for key, values in different.items()}
+
+
+def same_cases(experiments: Sequence[Experiment], settings: Mapping[str, Sequence[str]]) -> str:
+    """The sha256 of the one set of test cases; raises ParleyError where there are several."""
+    found = [sha256_file(one.root / "data/eval/cases.jsonl") for one in experiments]
+    if len(set(found)) == 1:
+        return found[0]
+    kinds = {sha: [one.name for one, own in zip(experiments, found, strict=True) if own == sha] for sha in found}
+    sets = "; ".join(f"{', '.join(names)} on {sha[:8]}" for sha, names in kinds.items())
+    causes = [key for key in settings if key.startswith(MADE_OF)]
+    raise ParleyError(
+        f"the test cases differ ({sets}), so no score here can be held against another; compare experiments of one "
+        f"test set. Settings that differ and could be why: {', '.join(causes) or 'none, so the data or the code'}"
+    )
+
+
+def paired(experiments: Sequence[Experiment]) -> Iterator[tuple[tuple[str, str], list[Entry]]]:
+    """Each metric that all have, on val and on test: every experiment against the baseline, case by case."""
+    groups = experiments[0].groups()
+    scores = [one.scores() for one in experiments]
+    params = experiments[0].params
+    judges = {json.dumps(one.metrics("judge")["judge"], sort_keys=True) for one in experiments}
+    described = [(split, experiments[0].metrics("scores")[split]) for split in ("val", "test")]
+    described += [("test", experiments[0].metrics("judge")["metrics"])] if len(judges) == 1 else []
+    for split, metrics in described:
+        for name in sorted(metrics, key=lambda name: order_of(name, params)):
+            if not all((split, name) in one for one in scores):
+                continue
+            shown = plugin("metrics", name, key="score.metrics") if name in plugin_names("metrics") else None
+            sides = [one[split, name] for one in scores]
+            yield (
+                (split, name),
+                [
+                    compare(
+                        pairs_of(side, sides[0], groups, metrics[name]["unit"]),
+                        unit=metrics[name]["unit"],
+                        higher_is_better=metrics[name]["higher_is_better"],
+                        resamples=params["score.resamples"],
+                        seed=params["seed"],
+                        shown=getattr(shown, "shown", None),
+                        shown_unit=getattr(shown, "SHOWN_UNIT", ""),
+                    )
+                    for side in sides
+                ],
+            )
+
+
+def order_of(name: str, params: Mapping[str, Any]) -> tuple[int, str]:
+    names = [*params["score.metrics"], *params["judge.metrics"]]
+    return (names.index(name) if name in names else len(names), name)
+
+
+def pairs_of(
+    ours: Mapping[str, Score | Unscored], theirs: Mapping[str, Score | Unscored], groups: Mapping[str, str], unit: str
+) -> list[Pair]:
+    """The pairs of two experiments. Surprise a token is no pair where the tokens are others, as of another base."""
+
+    def comparable(one: Score | Unscored, other: Score | Unscored) -> Score | Unscored:
+        if isinstance(one, Score) and isinstance(other, Score) and unit == "nats/token" and one.weight != other.weight:
+            return Unscored(OTHER_TOKENS)
+        return one
+
+    return [Pair(groups[id], comparable(ours[id], theirs[id]), theirs[id]) for id in ours]
+
+
+def facts(root: Path, found: Comparison) -> dict[str, Any]:
+    """What the page shows."""
+    losses, held_out = {}, {}
+    for one in found.experiments:
+        with (one.root / "metrics/train_log.csv").open(encoding="utf-8", newline="") as handle:
+            steps = [(float(row["step"]), float(row["loss"])) for row in csv.DictReader(handle)]
+        losses[one.name] = curves.thinned(steps, POINTS)
+        held_out[one.name] = [(e["epoch"], e["loss"]) for e in one.metrics("train")["eval"] if e["loss"] is not None]
+    cards = [lines(one.metrics("scores")["recipe"], "test", sliced=False) for one in found.experiments]
+    return {
+        "found": found,
+        "names": [one.name for one in found.experiments],
+        "losses": curves.chart(losses),
+        "held_out": curves.chart(held_out),
+        "stages": [name for name in stage_names(root) if any(name in times for times in found.times)],
+        "costs": [judged(one, times) for one, times in zip(found.experiments, found.times, strict=True)],
+        "own": [
+            (name, [card.get(name) for card in cards]) for name in dict.fromkeys(n for card in cards for n in card)
+        ],
+        "bases": [one.metrics("base")["name"] for one in found.experiments],
+    }
+
+
+def judged(one: Experiment, times: Mapping[str, Record]) -> str:
+    """What the judge was paid for in that run, as far as it was asked anything."""
+    record = times.get("judge", {})
+    if not record.get("judge_calls"):
+        return "no call"
+    model = one.metrics("judge")["judge"]["model"]
+    return f"{record['judge_calls']} calls, " + cost(
+        model, record["judge_tokens_in"], record["judge_tokens_out"], PRICES
+    ).removeprefix("cost: ")
+
+
+def print_table(found: Comparison, console: Console) -> None:
+    """The ranking, an experiment a row."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("", "experiment", "settings", f"val {found.by}", "against first, 95 %", "better?", "test", "seconds"):
+        table.add_column(name, justify="right" if name in ("test", "seconds", f"val {found.by}") else "left")
+    for position, place in enumerate(found.ranking, 1):
+        name = found.experiments[place].name
+        changes = "\n".join(f"{key}={values[place]}" for key, values in found.settings.items())
+        seconds = sum(record["seconds"] for record in found.times[place].values())
+        val, test = (found.entries[split, found.by][place] for split in ("val", "test"))
+        gap = "–" if "not_scored" in val else f"{number(val['difference']['value'])} {interval(val['difference'])}"
+        said = "the first" if place == 0 else verdict(val)
+        values = ["not scored" if "not_scored" in one else number(one["tuned"]["value"]) for one in (val, test)]
+        cells = [str(position), name, changes, values[0], "" if place == 0 else gap, said, values[1]]
+        table.add_row(*map(Text, cells), number(seconds) if seconds else "cached")
+    console.print(table)
+    console.print(looks_said(found), highlight=False)
+
+
+def looks_said(found: Comparison) -> str:
+    """A warning of the reader's own tries."""
+    return (
+        f"{found.looks} runs have looked at this test split. Choose by val; each further look makes the best test "
+        "number look better than it is."
+    )
+
+
+def main(root: Path, names: Sequence[str], by: str, console: Console) -> None:
+    """Writes the page and prints the table."""
+    with tempfile.TemporaryDirectory() as scratch:
+        experiments = read_experiments(root, names, Path(scratch))
+        if len(experiments) < 2:
+            raise ParleyError("one run alone: `make exp ARGS='-S train.lr=1e-4'` makes another, or name two in REVS")
+        found = compared(root, experiments, by)
+        text = page("compare.html").render(**facts(root, found), looks=looks_said(found))
+    with publish(root / "metrics/compare.html") as made:
+        made.write_text(text, encoding="utf-8")
+    print_table(found, console)
+    console.print(Text((root / "metrics/compare.html").as_posix()), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="make compare", description="Experiments side by side.")
+    parser.add_argument("names", nargs="*", help="REVS: experiments or git revisions; the first is the baseline")
+    parser.add_argument("--by", default="", help="BY: metric of the ranking (the first of score.metrics)")
+    asked = parser.parse_args()
+    try:
+        main(Path(), asked.names, asked.by, Console())
+    except ParleyError as error:
+        sys.exit(f"compare: {error}")
