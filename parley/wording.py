@@ -66,6 +66,17 @@ def verdict(entry: Entry) -> Verdict:
     return "better" if (low > 0) == entry["higher_is_better"] else "worse"
 
 
+def surety(entry: Entry) -> str:
+    """How easily chance makes such a difference, and which one this many conversations would have shown; or ""."""
+    words = []
+    if entry.get("p") is not None:
+        several = entry.get("tests", 1) > 1
+        words.append(f"p {number(entry['p'])}" + (f", Holm {number(entry['p_holm'])}" if several else ""))
+    if entry.get("detectable") is not None:
+        words.append(f"detectable {number(entry['detectable'])}")
+    return "; ".join(words)
+
+
 def headline(test: Mapping[str, Entry]) -> Headline:
     """Whether tuning helped, by the perplexity of the test split: by how much, how sure, on how many cases."""
     entry = test.get("perplexity")

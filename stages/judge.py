@@ -35,7 +35,7 @@ from parley.params import read_section, read_value
 from parley.questions import Question, Verdict, answer
 from parley.rubric import read_rubric
 from parley.stage import add_timing, run
-from parley.statistics import Pair, compare
+from parley.statistics import Pair, adjusted, compare
 
 MODELS = ("base", "tuned")
 RESAMPLES = 2000  # bootstrap resamples for each interval
@@ -100,6 +100,7 @@ def main(root: Path) -> None:
     metrics = summary(docket, graded, params, seed)
     if params.pairwise:
         metrics["pairwise"] = pairwise_summary(duels, resamples=RESAMPLES, seed=seed)
+    metrics = adjusted(metrics)
     check = accuracy(docket.trials, rest[2 * len(duels) :], resamples=RESAMPLES, seed=seed)
     write_json(root / "metrics/judge.json", {"status": "scored", "judge": judge, "metrics": metrics, "check": check})
     add_timing(judge_calls=asker.calls, judge_tokens_in=asker.tokens_in, judge_tokens_out=asker.tokens_out)

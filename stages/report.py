@@ -61,7 +61,7 @@ def page(name: str) -> Any:
     )
     environment.filters |= {"number": wording.number, "interval": wording.interval, "cell": cell}
     environment.filters |= {"arguments": arguments, "without": without}
-    environment.globals |= {"verdict": wording.verdict, "whisker": whisker, "about": about, "curves": curves}
+    environment.globals |= {"verdict": wording.verdict, "surety": wording.surety, "whisker": whisker, "about": about, "curves": curves}
     return environment.get_template(place.name)
 
 
@@ -117,7 +117,7 @@ def limits(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"The test split has {groups} conversation groups: intervals are rough below {FEW_GROUPS}."
     yield (
         f"Each interval stands alone: of {len(test)} metrics without a true difference, "
-        f"{len(test) * 0.05:.1f} would be expected to exclude 0 by chance."
+        f"{len(test) * 0.05:.1f} would be expected to exclude 0 by chance; Holm's p values are adjusted for that."
     )
     yield "Perplexity, chrF and ROUGE-L measure closeness to one answer; another answer can be as good."
     yield "Each look at the test split wears it out: choose between experiments by the validation split."

@@ -23,7 +23,7 @@ from parley.params import Section, read_section, read_value
 from parley.plugins import plugin
 from parley.scorecard import block
 from parley.stage import add_timing, run
-from parley.statistics import Pair, compare
+from parley.statistics import Pair, adjusted, compare
 
 SPLITS = ("val", "test")
 
@@ -67,6 +67,7 @@ def main(root: Path) -> None:
                     shown=getattr(metric, "shown", None),
                     shown_unit=getattr(metric, "SHOWN_UNIT", ""),
                 )
+    scores = {split: adjusted(scores[split]) for split in SPLITS}
     recipe = {}
     if params.scorecard != "none":
         card = plugin("scorecards", params.scorecard, key="score.scorecard")
