@@ -86,10 +86,10 @@ def compare(
     else:
         entry["no_interval"] = "all cases come from one conversation group; an interval needs two"
     entry["tuned"], entry["base"] = (
-        _estimate(means[column], None if drawn is None else drawn[:, column], entry["groups"]) for column in (0, 1)
+        estimate(means[column], None if drawn is None else drawn[:, column], entry["groups"]) for column in (0, 1)
     )
     difference = None if drawn is None else drawn[:, 0] - drawn[:, 1]
-    entry["difference"] = _estimate(means[0] - means[1], difference, entry["groups"])
+    entry["difference"] = estimate(means[0] - means[1], difference, entry["groups"])
     entry["p"] = permutation(values, weights, groups, resamples=resamples, seed=seed)
     entry["detectable"] = detectable(values, weights, groups)
     if unit == "rate" and drawn is not None:
@@ -186,13 +186,13 @@ def mean(values: Sequence[float], groups: Sequence[str], *, resamples: int, seed
         return {"value": None, "low": None, "high": None, "n": 0}
     value, count = sum(values) / n, len(set(groups))
     if count < 2:
-        return {**_estimate(value, None, count), "n": n}
+        return {**estimate(value, None, count), "n": n}
     if len(set(values)) == 1:
         low, high = wilson(value, count)
         return {"value": _rounded(value), "low": _rounded(low), "high": _rounded(high), "n": n}
     column = np.array(values, float)[:, None]
     drawn = resampled_means(column, np.ones_like(column), groups, resamples=resamples, seed=seed)
-    return {**_estimate(value, drawn[:, 0], count), "n": n}
+    return {**estimate(value, drawn[:, 0], count), "n": n}
 
 
 def weighted_kappa(
@@ -211,11 +211,11 @@ def weighted_kappa(
     value = _kappa(sums.sum(axis=0))
     drawn = None
     if len(names) > 1:
-        drawn = _kappa(np.einsum("rg,gc->rc", _draws(len(names), resamples, seed), sums))
+        drawn = _kappa(np.einsum("rg,gc->rc", draws(len(names), resamples, seed), sums))
         drawn = drawn[np.isfinite(drawn)]
     if not np.isfinite(value):
         return {"value": None, "low": None, "high": None, "n": len(a)}
-    return {**_estimate(float(value), drawn, len(names)), "n": len(a)}
+    return {**estimate(float(value), drawn, len(names)), "n": len(a)}
 
 
 def _kappa(sums: np.ndarray) -> np.ndarray:
@@ -243,7 +243,7 @@ def resampled_means(
     groups give the same draws, whatever the metric.
     """
     sums, totals = _by_group(values, weights, groups)
-    times = _draws(len(sums), resamples, seed)
+    times = draws(len(sums), resamples, seed)
     # einsum, not @: BLAS sums in an order that depends on its threads.
     drawn, counted = np.einsum("rg,gc->rc", times, sums), np.einsum("rg,gc->rc", times, totals)
     return np.divide(drawn, counted, out=np.full_like(drawn, np.nan), where=counted > 0)
@@ -260,7 +260,7 @@ def _by_group(values: np.ndarray, weights: np.ndarray, groups: Sequence[str]) ->
 
 
 @functools.lru_cache(maxsize=2)
-def _draws(groups: int, resamples: int, seed: int) -> np.ndarray:
+def draws(groups: int, resamples: int, seed: int) -> np.ndarray:
     """How often each group is in each bootstrap sample: (resamples, groups). Kept for the next metric."""
     draw = np.random.default_rng(seed)
     times: np.ndarray = np.empty((resamples, groups), np.uint16)
@@ -278,7 +278,7 @@ def _unscored(pair: Pair) -> str:
     return f"tuned: {tuned}" if tuned else f"base: {base}" if base else ""
 
 
-def _estimate(mean: float, drawn: np.ndarray | None, groups: int) -> Estimate:
+def estimate(mean: float, drawn: np.ndarray | None, groups: int) -> Estimate:
     """A mean with the expanded percentile interval of its resamples."""
     if drawn is None:
         return {"value": _rounded(mean), "low": None, "high": None}

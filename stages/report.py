@@ -61,7 +61,13 @@ def page(name: str) -> Any:
     )
     environment.filters |= {"number": wording.number, "interval": wording.interval, "cell": cell}
     environment.filters |= {"arguments": arguments, "without": without}
-    environment.globals |= {"verdict": wording.verdict, "surety": wording.surety, "whisker": whisker, "about": about, "curves": curves}
+    environment.globals |= {
+        "verdict": wording.verdict,
+        "surety": wording.surety,
+        "whisker": whisker,
+        "about": about,
+        "curves": curves,
+    }
     return environment.get_template(place.name)
 
 

@@ -1,7 +1,8 @@
 """score: every metric that needs no judge, for the tuned model and the base, with intervals.
 
-in    data/eval/{cases,tuned,base}.jsonl     out   metrics/scores.json, data/eval/scores.jsonl
-by    params `seed`, `score`                 run   python -m stages.score
+in    data/eval/{cases,tuned,base}.jsonl, data/splits/train.jsonl (where a metric asks for the training text)
+out   metrics/scores.json, data/eval/scores.jsonl                 docs/metrics.md says what their fields are
+by    params `seed`, `score`                                      run   python -m stages.score
 
 A row of data/eval/scores.jsonl; either side may be {"unscored": "reason"} instead:
 
@@ -10,12 +11,13 @@ A row of data/eval/scores.jsonl; either side may be {"unscored": "reason"} inste
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from pydantic import Field
 
+from parley.copying import Training
 from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_for
 from parley.files import sha256_file, write_json
 from parley.jsonl import rows_into
@@ -26,6 +28,7 @@ from parley.stage import add_timing, run
 from parley.statistics import Pair, adjusted, compare
 
 SPLITS = ("val", "test")
+Measure = Callable[[Case, Generation], Score | Unscored]
 
 
 class Settings(Section):
@@ -44,16 +47,18 @@ def main(root: Path) -> None:
     cases = list(cases_of(root / "data/eval/cases.jsonl"))
     tuned = generations_for(root / "data/eval/tuned.jsonl", cases)
     base = generations_for(root / "data/eval/base.jsonl", cases)
+    training = Training(root / "data/splits/train.jsonl")
 
     scores: dict[str, Any] = {split: {} for split in SPLITS}
     with rows_into(root / "data/eval/scores.jsonl") as add:
         for name, metric in metrics.items():
+            measure: Measure = metric.scorer(training) if hasattr(metric, "scorer") else metric.score
             pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
             for case in cases:
                 pair = Pair(
                     case.context.group or case.context.id,
-                    scored(metric, case, tuned[case.id]),
-                    scored(metric, case, base[case.id]),
+                    scored(measure, case, tuned[case.id]),
+                    scored(measure, case, base[case.id]),
                 )
                 pairs[case.split].append(pair)
                 add(score_row(case, name, pair))
@@ -76,9 +81,9 @@ def main(root: Path) -> None:
     add_timing(cases=sha256_file(root / "data/eval/cases.jsonl"))  # `make compare` counts the looks at a test split
 
 
-def scored(metric: ModuleType, case: Case, generation: Generation) -> Score | Unscored:
+def scored(measure: Measure, case: Case, generation: Generation) -> Score | Unscored:
     """The metric's score; a value that is no number is unscored, not passed on into a mean."""
-    found = metric.score(case, generation)
+    found = measure(case, generation)
     if isinstance(found, Score) and not math.isfinite(found.value):
         return Unscored("score is not finite")
     return found

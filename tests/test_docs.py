@@ -98,3 +98,8 @@ def test_the_page_of_formats_names_each_one() -> None:
 def test_the_page_of_the_judge_names_each_client() -> None:
     page = (ROOT / "docs/judge.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| `(\w+)`", page, re.MULTILINE)) == plugin_names("judges")
+
+
+def test_the_page_of_metrics_names_each_one() -> None:
+    page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == plugin_names("metrics")

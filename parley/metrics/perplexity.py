@@ -17,7 +17,7 @@ def score(case: Case, generation: Generation) -> Score | Unscored:
     """Mean nats a token of the reference; the weight is its tokens."""
     tokens = len(generation.reference_logprobs)
     if not tokens:
-        return Unscored("reference has no token")
+        return Unscored("no log-probabilities of the reference")
     return Score(-sum(generation.reference_logprobs) / tokens, weight=tokens)
 
 

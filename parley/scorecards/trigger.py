@@ -88,7 +88,11 @@ def of_cells(cases: Sequence[Case], *cells: str) -> list[Case]:
 def surprise(case: Case, generation: Generation) -> Score | Unscored:
     """Nats a token of the true answer."""
     tokens = len(generation.reference_logprobs)
-    return Score(-sum(generation.reference_logprobs) / tokens, tokens) if tokens else Unscored("reference has no token")
+    return (
+        Score(-sum(generation.reference_logprobs) / tokens, tokens)
+        if tokens
+        else Unscored("no log-probabilities of the reference")
+    )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from parley.wording import headline, interval, number, ordered, verdict
+from parley.wording import headline, interval, number, ordered, surety, verdict
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,10 @@ def test_headline_without_perplexity_claims_nothing() -> None:
 def test_entries_keep_the_order_of_the_params_and_lose_none() -> None:
     entries = {"a": {}, "b": {}, "c": {}, "d": {}}
     assert list(ordered(entries, ["c", "a", "gone"])) == ["c", "a", "b", "d"]
+
+
+def test_surety_says_what_is_known_of_chance() -> None:
+    known = {"p": 0.0125, "p_holm": 0.05, "tests": 4, "detectable": 1.5}
+    assert surety(known) == "p 0.0125, Holm 0.0500; detectable 1.50"
+    assert surety({"p": 1.0, "p_holm": 1.0, "tests": 1, "detectable": None}) == "p 1.00"
+    assert surety({"p": None, "detectable": None}) == surety({}) == ""

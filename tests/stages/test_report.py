@@ -156,13 +156,13 @@ def test_what_is_not_scored_says_why_and_is_no_zero(inputs: Path) -> None:
     for entry in scores["test"].values():
         for key in ("tuned", "base", "difference", "shown"):
             entry.pop(key, None)
-        entry |= {"value": None, "not_scored": "reference has no token (18)", "n": 0, "groups": 0}
+        entry |= {"value": None, "not_scored": "no log-probabilities of the reference (18)", "n": 0, "groups": 0}
     change(inputs / "metrics/scores.json", test=scores["test"])
     report.main(inputs)
     page = html(inputs)
-    assert "Perplexity is not scored: reference has no token (18)." in page
+    assert "Perplexity is not scored: no log-probabilities of the reference (18)." in page
     test = page[page.index("Test split") : page.index("Validation split")]
-    assert test.count("not scored: reference has no token (18)") == len(scores["test"])
+    assert test.count("not scored: no log-probabilities of the reference (18)") == len(scores["test"])
     assert 'class="value"' not in test
     assert "Not scored: no GEMINI_API_KEY." in page
     assert "Not scored: no GEMINI_API_KEY." in markdown(inputs)
@@ -339,8 +339,10 @@ def test_a_scorecard_is_drawn_from_its_figures_and_curves_alone(inputs: Path) ->
     assert "| first_name | rate | not scored: no case in this split |" in markdown(inputs)
 
 
-def test_without_a_scorecard_the_page_has_no_part_for_it(walked: Path) -> None:
-    assert "recipe's own numbers" not in html(walked) + markdown(walked)
+def test_without_a_scorecard_the_page_has_no_part_for_it(inputs: Path) -> None:
+    change(inputs / "metrics/scores.json", recipe={})
+    report.main(inputs)
+    assert "recipe's own numbers" not in html(inputs) + markdown(inputs)
 
 
 def test_few_conversations_are_a_limit(walked: Path) -> None:

@@ -82,7 +82,7 @@ def test_metric_without_a_scored_case_is_not_scored(tmp_path: Path) -> None:
     main(tmp_path)
     scores = json.loads((tmp_path / "metrics/scores.json").read_text())
     assert scores["test"]["perplexity"]["value"] is None
-    assert scores["test"]["perplexity"]["not_scored"] == "reference has no token (2)"
+    assert scores["test"]["perplexity"]["not_scored"] == "no log-probabilities of the reference (2)"
     assert scores["val"]["chrf"]["not_scored"] == "no case in this split"
 
 
