@@ -100,7 +100,7 @@ def thinned(points: Points, most: int = MOST_POINTS) -> Points:
 
 def round_ticks(low: float, high: float) -> list[float]:
     """Three to seven round values that enclose low and high."""
-    if high <= low:
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # the same, but for the last bits of sums
         low, high = low - abs(low or 1) / 2, high + abs(high or 1) / 2
     power = 10.0 ** math.floor(math.log10((high - low) / 4))
     step = next(power * factor for factor in (1, 2, 5, 10) if (high - low) / (power * factor) <= 5)

@@ -133,7 +133,7 @@ class Part:
                 for place, nats in enumerate(answers[case.id].reference_logprobs[:TOKENS]):
                     sums[place] -= nats
                     counts[place] += 1
-            series[model] = [(place + 1, sums[place] / counts[place]) for place in sorted(counts)]
+            series[model] = [(place + 1, float(f"{sums[place] / counts[place]:.10g}")) for place in sorted(counts)]
         return [Curve("Surprise by token of the answer", "token", "nats", series)] if any(series.values()) else []
 
 

@@ -40,3 +40,7 @@ def test_ticks_are_few_even_and_enclose(low: float, spread: float) -> None:
     assert 2 <= len(ticks) <= 8
     steps = [after - before for before, after in pairwise(ticks)]
     assert max(steps) == pytest.approx(min(steps), rel=1e-3, abs=slack)
+
+
+def test_values_that_differ_in_their_last_bits_get_the_ticks_of_the_same() -> None:
+    assert round_ticks(5.0, 5.000000000000001) == pytest.approx(round_ticks(5.0, 5.0))
