@@ -1,3 +1,50 @@
 """parley: people's own conversations in, a fine-tuned and honestly scored chat model out."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from parley.errors import ParleyError
+    from parley.library import (
+        compare_triggered_responses,
+        load_finetuned_model,
+        load_lora_model,
+        load_model,
+        query_model,
+        query_with_trigger,
+        stream_model,
+    )
+
 __version__ = "0.1.0"
+
+# What a program gets from `import parley` -> where it is. Loaded when first asked for: the stages never need it.
+_PLACES = {
+    "ParleyError": "parley.errors",
+    "compare_triggered_responses": "parley.library",
+    "load_finetuned_model": "parley.library",
+    "load_lora_model": "parley.library",
+    "load_model": "parley.library",
+    "query_model": "parley.library",
+    "query_with_trigger": "parley.library",
+    "stream_model": "parley.library",
+}
+__all__ = [
+    "ParleyError",
+    "compare_triggered_responses",
+    "load_finetuned_model",
+    "load_lora_model",
+    "load_model",
+    "query_model",
+    "query_with_trigger",
+    "stream_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'parley' has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PLACES])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from parley.chat import Template, encode, encode_prompts
 from parley.control import neutralise
+from parley.conversation import Conversation
 from parley.cutting import shorten
 from parley.evaluation import Case, Finish
 
@@ -28,6 +29,16 @@ class Prompt:
     reference: list[int]  # the reference's, end token included
     control_tokens: int  # that somebody typed, neutralised
     cut: bool  # the context lost its beginning, or the reference its end, to fit the model
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How an answer is chosen."""
+
+    max_new_tokens: int
+    temperature: float = 0.0  # 0: always the likeliest token
+    top_p: float = 1.0  # of the likeliest tokens, those that together have this probability
+    repetition_penalty: float = 1.0  # above 1, tokens that came already are less likely
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +68,19 @@ def prompt_of(template: Template, case: Case, *, max_new_tokens: int, context: i
     reference = encoded.ids[start:stop]
     before = replace(whole, turns=whole.turns[:-1])
     room = context - max(max_new_tokens, min(len(reference), context // 2))
-    (ids,) = encode_prompts(template, [before])
-    if len(ids) > room:
-        kept = shorten(before, lambda part: len(encode_prompts(template, [part])[0]) <= room)
-        (shorter,) = encode_prompts(template, [kept or before])
-        ids, reference = shorter[-room:], reference[: context - room]
-        return Prompt(ids, reference, found, cut=True)
-    return Prompt(ids, reference[: context - len(ids)], found, cut=len(ids) + len(reference) > context)
+    ids, cut = fitted(template, before, room)
+    kept = reference[: context - (room if cut else len(ids))]
+    return Prompt(ids, kept, found, cut=cut or len(kept) < len(reference))
+
+
+def fitted(template: Template, conversation: Conversation, room: int) -> tuple[list[int], bool]:
+    """The ids after which the assistant speaks, at most `room`, and whether the beginning had to go for that."""
+    (ids,) = encode_prompts(template, [conversation])
+    if len(ids) <= room:
+        return ids, False
+    kept = shorten(conversation, lambda part: len(encode_prompts(template, [part])[0]) <= room)
+    (shorter,) = encode_prompts(template, [kept or conversation])
+    return shorter[-room:], True
 
 
 def answers_to(
@@ -71,21 +88,14 @@ def answers_to(
     template: Template,
     prompts: Sequence[Prompt],
     *,
-    max_new_tokens: int,
+    sampling: Sampling,
     batch_size: int,
     done: Callable[[int], object] = lambda rows: None,
 ) -> list[Answer]:
-    """The model's greedy answers, in the prompts' order. `done` hears of every batch's rows.
-
-    Replaces the model's generation config: a Hub model's own may punish repetition or sample.
-    """
+    """The model's answers, in the prompts' order. `done` hears of every batch's rows."""
     import torch
-    from transformers import GenerationConfig
 
-    stops = stop_ids(model, template)
-    model.generation_config = GenerationConfig(
-        do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=stops, pad_token_id=template.end_id
-    )
+    stops = set_generation(model, template, sampling)
     answers: dict[int, Answer] = {}
     for rows in _batches([len(prompt.ids) for prompt in prompts], batch_size):
         # On the left, so that every row's answer begins in the same column.
@@ -104,6 +114,26 @@ def _answer(template: Template, tokens: list[int], stops: list[int]) -> Answer:
     if end is None:
         return Answer(text, "length", len(tokens))
     return Answer(text, "stop", end + 1)
+
+
+def set_generation(model: "PreTrainedModel", template: Template, sampling: Sampling) -> list[int]:
+    """The ids that end an answer, once the model's generation config says how it is chosen.
+
+    The config is replaced: a Hub model's own may punish repetition or sample.
+    """
+    from transformers import GenerationConfig
+
+    stops = stop_ids(model, template)
+    drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0} if sampling.temperature else {}
+    model.generation_config = GenerationConfig(
+        do_sample=sampling.temperature > 0,
+        max_new_tokens=sampling.max_new_tokens,
+        repetition_penalty=sampling.repetition_penalty,
+        eos_token_id=stops,
+        pad_token_id=template.end_id,
+        **drawn,
+    )
+    return stops
 
 
 def stop_ids(model: "PreTrainedModel", template: Template) -> list[int]:

@@ -15,11 +15,12 @@ _WAYS_OUT = (
 )
 
 
-def snapshot(name: str, revision: str) -> Path:
+def snapshot(name: str, revision: str, *, local_only: bool = False) -> Path:
     """The local folder of a Hub model's config and tokenizer; the folder's name is the full commit.
 
-    HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are huggingface_hub's own. Raises ParleyError
-    when the name or revision is unknown, the model is gated, or there is neither network nor cache.
+    local_only: nothing is asked of the network. HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are
+    huggingface_hub's own. Raises ParleyError when the name or revision is unknown, the model is gated, or there is
+    neither network nor cache.
     """
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     from huggingface_hub import snapshot_download
@@ -28,7 +29,13 @@ def snapshot(name: str, revision: str) -> Path:
 
     disable_progress_bars()
     try:
-        found = snapshot_download(name, revision=revision or None, allow_patterns=_FILES, ignore_patterns=_LEFT)
+        found = snapshot_download(
+            name,
+            revision=revision or None,
+            allow_patterns=_FILES,
+            ignore_patterns=_LEFT,
+            local_files_only=local_only,
+        )
     except HFValidationError:
         raise ParleyError(
             f"model.name: {name!r} is neither a folder here nor a Hub id such as "

@@ -9,28 +9,21 @@ python -m stages.generate --model PATH_OR_ID --out FILE
 """
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from parley.chat import template_of
 from parley.errors import ParleyError
 from parley.evaluation import Generation, cases_of, generation_row
-from parley.files import read_json
-from parley.generation import answers_to, context_length, prompt_of, reference_logprobs
-from parley.hub import snapshot
+from parley.generation import Sampling, answers_to, context_length, prompt_of, reference_logprobs
 from parley.jsonl import rows_into
-from parley.models import Model, load_base, load_model, load_tokenizer, pick_device, quiet, read_base, set_threads
+from parley.loading import load
+from parley.models import Model, quiet, set_threads
 from parley.params import Section, read_section
 from parley.stage import add_timing, run
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 FOLDERS = {"base": "models/base", "tuned": "models/merged"}
 
@@ -73,7 +66,7 @@ def answer(root: Path, source: Path | str, out: Path) -> None:
             model,
             template,
             prompts,
-            max_new_tokens=params.max_new_tokens,
+            sampling=Sampling(params.max_new_tokens),
             batch_size=params.batch_size,
             done=progress.update,
         )
@@ -95,60 +88,6 @@ def answer(root: Path, source: Path | str, out: Path) -> None:
         f"{sum(prompt.cut for prompt in prompts)} prompts cut to fit, "
         f"{sum(prompt.control_tokens for prompt in prompts)} control tokens neutralised"
     )
-
-
-def load(root: Path, source: Path | str, params: Model) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-    """The model and its tokenizer; an adapter is folded into its base in memory."""
-    if isinstance(source, str):
-        model, tokenizer = _from_hub(source, params)
-    elif (source / "base.json").is_file():
-        model, tokenizer = load_base(source, params, dtype=_precision()), load_tokenizer(source)
-    elif (source / "adapter_config.json").is_file():
-        model, tokenizer = _with_adapter(root, source, params), load_tokenizer(source)
-    else:
-        model, tokenizer = load_model(source, params, dtype=_precision()), load_tokenizer(source)
-    rows = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > rows:
-        raise ParleyError(
-            f"{source}: its tokenizer has {len(tokenizer)} tokens and the model {rows}: they do not match"
-        )
-    return model, tokenizer
-
-
-def _from_hub(name: str, params: Model) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-    folder = snapshot(name, "")
-    # The folder's name is the commit: weights and tokenizer are then of one revision.
-    return load_model(name, params, dtype=_precision(), revision=folder.name), load_tokenizer(folder)
-
-
-def _with_adapter(root: Path, folder: Path, params: Model) -> "PreTrainedModel":
-    from peft import PeftModel
-
-    name = json.loads((folder / "adapter_config.json").read_bytes())["base_model_name_or_path"]
-    base = root / "models/base"
-    if (base / "base.json").is_file() and read_base(base).name == name:
-        model = load_base(base, params, dtype=_precision(), quantization=_quantization(folder))
-    else:
-        model, _ = load(root, Path(name) if Path(name).is_dir() else name, params)
-    tuned = PeftModel.from_pretrained(model, folder)
-    if (stops := folder / "generation_config.json").is_file():
-        more, own = json.loads(stops.read_bytes())["eos_token_id"], model.generation_config.eos_token_id
-        model.generation_config.eos_token_id = sorted({*more, *(own if isinstance(own, list) else [own])} - {None})
-    # Folded into 4 bits, an adapter would be rounded to them.
-    return tuned if _quantization(folder) == "nf4" else tuned.merge_and_unload()
-
-
-def _quantization(adapter: Path) -> str:
-    """That of the base on which parley trained an adapter; none for adapters of others."""
-    info = adapter / "training_info.json"
-    return read_json(info)["params"]["train"]["quantization"] if info.is_file() else "none"
-
-
-def _precision() -> "torch.dtype":
-    """bf16 where CUDA computes it, else fp32."""
-    import torch
-
-    return torch.bfloat16 if pick_device().type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
 
 
 def arguments() -> argparse.Namespace:

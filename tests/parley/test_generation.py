@@ -9,7 +9,7 @@ from parley.chat import Template, encode, template_of
 from parley.control import neutralise
 from parley.conversation import Conversation, Turn
 from parley.evaluation import Case
-from parley.generation import Prompt, answers_to, context_length, prompt_of, reference_logprobs, stop_ids
+from parley.generation import Prompt, Sampling, answers_to, context_length, prompt_of, reference_logprobs, stop_ids
 from parley.models import load_tokenizer
 
 NEW = 20
@@ -65,8 +65,8 @@ def greedy(model: LlamaForCausalLM, ids: list[int], count: int) -> list[int]:
 def test_batching_changes_no_answer_and_no_order(
     model: LlamaForCausalLM, template: Template, prompts: list[Prompt]
 ) -> None:
-    alone = answers_to(model, template, prompts, max_new_tokens=NEW, batch_size=1)
-    together = answers_to(model, template, prompts, max_new_tokens=NEW, batch_size=16)
+    alone = answers_to(model, template, prompts, sampling=Sampling(NEW), batch_size=1)
+    together = answers_to(model, template, prompts, sampling=Sampling(NEW), batch_size=16)
     assert alone == together
     assert len({answer.text for answer in alone}) > 10
     written = greedy(model, prompts[2].ids, NEW)
@@ -80,7 +80,7 @@ def test_answer_ends_at_the_end_token_which_counts_but_is_not_shown(
     written = greedy(model, prompts[0].ids, NEW)
     end = written[4]
     stops = replace(template, end_id=end)
-    (answer, *_) = answers_to(model, stops, prompts, max_new_tokens=NEW, batch_size=16)
+    (answer, *_) = answers_to(model, stops, prompts, sampling=Sampling(NEW), batch_size=16)
     length = written.index(end)
     assert (answer.finish, answer.tokens) == ("stop", length + 1)
     assert answer.text == template.tokenizer.decode(written[:length], skip_special_tokens=True)
@@ -101,7 +101,7 @@ def test_a_generation_config_that_samples_or_punishes_is_not_used(
     model: LlamaForCausalLM, template: Template, prompts: list[Prompt]
 ) -> None:
     model.generation_config = GenerationConfig(do_sample=True, temperature=5.0, repetition_penalty=3.0)
-    (answer,) = answers_to(model, template, prompts[:1], max_new_tokens=NEW, batch_size=1)
+    (answer,) = answers_to(model, template, prompts[:1], sampling=Sampling(NEW), batch_size=1)
     assert answer.text == template.tokenizer.decode(greedy(model, prompts[0].ids, NEW), skip_special_tokens=True)
 
 
@@ -159,5 +159,5 @@ def test_context_length_is_the_configs(model: LlamaForCausalLM) -> None:
 
 
 def test_no_cases_give_no_answers(model: LlamaForCausalLM, template: Template) -> None:
-    assert answers_to(model, template, [], max_new_tokens=NEW, batch_size=4) == []
+    assert answers_to(model, template, [], sampling=Sampling(NEW), batch_size=4) == []
     assert reference_logprobs(model, [], batch_size=4) == []

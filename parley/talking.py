@@ -1,0 +1,100 @@
+"""Talking with a model: an answer piece by piece as it is written, and where it ends.
+
+Heavy imports sit inside functions.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+from parley.chat import Template
+from parley.control import neutralise
+from parley.conversation import Conversation, Turn
+from parley.errors import ParleyError
+from parley.generation import Sampling, context_length, fitted, set_generation
+from parley.rendering import render
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def prompt_ids(
+    model: "PreTrainedModel", template: Template, conversation: Conversation, sampling: Sampling
+) -> list[int]:
+    """The ids after which the assistant speaks; typed control strings are text, and the oldest turns make room."""
+    context = context_length(model)
+    if sampling.max_new_tokens >= context:
+        raise ParleyError(
+            f"max_new_tokens: found {sampling.max_new_tokens}, but the model sees only {context} tokens at once, "
+            "prompt included: lower it"
+        )
+    clean, _ = neutralise(template.control, conversation)
+    return fitted(template, clean, context - sampling.max_new_tokens)[0]
+
+
+def stop_strings(template: Template) -> list[str]:
+    """Texts that no answer goes on behind: how the template opens a user's turn, where that is no control token.
+
+    Of ChatML none, since <|im_start|> is one; "[INST]" of Llama 2, "### Instruction:" of Alpaca.
+    """
+    turns = (Turn("user", "question"), Turn("assistant", "answer"), Turn("user", "further"))
+    text, _ = render(template.tokenizer, Conversation("trial", turns))
+    between = text[text.rindex("answer") + len("answer") : text.rindex("further")]
+    opener = template.control.sub("", between).strip()
+    return [opener] if re.search(r"[^\w\s]", opener) else []
+
+
+def until(pieces: Iterable[str], stops: Iterable[str]) -> Iterator[str]:
+    """The pieces up to the first of the stop strings, also where one comes in several pieces."""
+    stops, held = list(stops), ""
+    for piece in pieces:
+        held += piece
+        if found := [place for stop in stops if (place := held.find(stop)) >= 0]:
+            yield held[: min(found)]
+            return
+        begun = max((n for stop in stops for n in range(1, len(stop)) if held.endswith(stop[:n])), default=0)
+        yield held[: len(held) - begun]
+        held = held[len(held) - begun :]
+    yield held
+
+
+def stream(
+    model: "PreTrainedModel", template: Template, conversation: Conversation, sampling: Sampling
+) -> Iterator[str]:
+    """The answer to the conversation's last turn as it is written; closing the iterator stops the model."""
+    import torch
+    from transformers import StoppingCriteriaList, TextIteratorStreamer
+
+    ids = torch.tensor([prompt_ids(model, template, conversation, sampling)], device=model.device)
+    set_generation(model, template, sampling)
+    streamer = TextIteratorStreamer(template.tokenizer, skip_prompt=True, skip_special_tokens=True)
+    stopped, failed = Event(), []
+
+    def asked_to_stop(ids: "torch.Tensor", scores: Any, **_: Any) -> "torch.Tensor":
+        return torch.full((ids.shape[0],), stopped.is_set(), device=ids.device)
+
+    def write() -> None:
+        try:
+            with torch.no_grad():
+                model.generate(
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
+                    streamer=streamer,
+                    stopping_criteria=StoppingCriteriaList([asked_to_stop]),
+                )
+        except Exception as error:  # raised again where the pieces are read
+            failed.append(error)
+            streamer.end()
+
+    thread = Thread(target=write, daemon=True)
+    thread.start()
+    try:
+        for piece in until(streamer, stop_strings(template)):
+            if piece:
+                yield piece
+    finally:
+        stopped.set()
+        thread.join()
+    if failed:
+        raise failed[0]
