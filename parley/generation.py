@@ -12,6 +12,7 @@ from parley.chat import Template, encode, encode_prompts
 from parley.control import neutralise
 from parley.conversation import Conversation
 from parley.cutting import shorten
+from parley.errors import ParleyError
 from parley.evaluation import Case, Finish
 
 if TYPE_CHECKING:
@@ -39,6 +40,17 @@ class Sampling:
     temperature: float = 0.0  # 0: always the likeliest token
     top_p: float = 1.0  # of the likeliest tokens, those that together have this probability
     repetition_penalty: float = 1.0  # above 1, tokens that came already are less likely
+
+    def __post_init__(self) -> None:
+        wrong = {
+            "max_new_tokens": self.max_new_tokens < 1,
+            "temperature": self.temperature < 0,
+            "top_p": not 0 < self.top_p <= 1,
+            "repetition_penalty": self.repetition_penalty <= 0,
+        }
+        for name in (name for name, is_so in wrong.items() if is_so):
+            wanted = {"max_new_tokens": "at least 1", "top_p": "above 0, at most 1"}.get(name, "no less than 0")
+            raise ParleyError(f"{name}: found {getattr(self, name):g}, wanted {wanted}")
 
 
 @dataclass(frozen=True, slots=True)

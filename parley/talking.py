@@ -5,6 +5,7 @@ Heavy imports sit inside functions.
 
 import re
 from collections.abc import Iterable, Iterator
+from queue import SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from parley.generation import Sampling, context_length, fitted, set_generation
 from parley.rendering import render
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 
@@ -59,17 +61,29 @@ def until(pieces: Iterable[str], stops: Iterable[str]) -> Iterator[str]:
     yield held
 
 
+class _Tokens:
+    """What generate() puts its tokens into, the prompt first; read from another thread. None is the end."""
+
+    def __init__(self) -> None:
+        self.queue: SimpleQueue[list[int] | None] = SimpleQueue()
+
+    def put(self, ids: "torch.Tensor") -> None:
+        self.queue.put(ids.flatten().tolist())
+
+    def end(self) -> None:
+        self.queue.put(None)
+
+
 def stream(
     model: "PreTrainedModel", template: Template, conversation: Conversation, sampling: Sampling
 ) -> Iterator[str]:
     """The answer to the conversation's last turn as it is written; closing the iterator stops the model."""
     import torch
-    from transformers import StoppingCriteriaList, TextIteratorStreamer
+    from transformers import StoppingCriteriaList
 
     ids = torch.tensor([prompt_ids(model, template, conversation, sampling)], device=model.device)
     set_generation(model, template, sampling)
-    streamer = TextIteratorStreamer(template.tokenizer, skip_prompt=True, skip_special_tokens=True)
-    stopped, failed = Event(), []
+    tokens, stopped, failed = _Tokens(), Event(), []
 
     def asked_to_stop(ids: "torch.Tensor", scores: Any, **_: Any) -> "torch.Tensor":
         return torch.full((ids.shape[0],), stopped.is_set(), device=ids.device)
@@ -80,21 +94,32 @@ def stream(
                 model.generate(
                     input_ids=ids,
                     attention_mask=torch.ones_like(ids),
-                    streamer=streamer,
+                    streamer=tokens,
                     stopping_criteria=StoppingCriteriaList([asked_to_stop]),
                 )
         except Exception as error:  # raised again where the pieces are read
             failed.append(error)
-            streamer.end()
+            tokens.end()
 
     thread = Thread(target=write, daemon=True)
     thread.start()
     try:
-        for piece in until(streamer, stop_strings(template)):
-            if piece:
-                yield piece
+        yield from filter(None, until(_texts(template, tokens.queue), stop_strings(template)))
     finally:
         stopped.set()
         thread.join()
     if failed:
         raise failed[0]
+
+
+def _texts(template: Template, queue: "SimpleQueue[list[int] | None]") -> Iterator[str]:
+    """What each token adds to the answer's text; the first parts of a character wait for its last."""
+    written: list[int] = []
+    shown = 0
+    queue.get()  # the prompt
+    while (ids := queue.get()) is not None:
+        written += ids
+        text = template.tokenizer.decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        if not text.endswith("\ufffd"):
+            yield text[shown:]
+            shown = len(text)

@@ -191,7 +191,7 @@ class PackedTrainer(SFTTrainer):
         """
         self.evaluate_epoch()
         epoch, best = len(self.journal.evaluations) - 1, self.best_epoch()
-        self.finished = last or 0 < self.epochs.patience <= epoch - best
+        self.finished = last or 0 < self.epochs.patience <= epoch - self.best_epoch(first=True)
         if not (self.finished or self.epochs.keep or self.epochs.best_by != "last"):
             return
         self.check_weights()
@@ -202,14 +202,17 @@ class PackedTrainer(SFTTrainer):
                 if folder.name != str(best):
                     shutil.rmtree(folder)
 
-    def best_epoch(self) -> int:
-        """The epoch to publish, from 1: the last, or the best one, of equals the first."""
+    def best_epoch(self, *, first: bool = False) -> int:
+        """The epoch to publish, from 1: the last, or the best one, of equals the last, which has seen the most.
+
+        first: of equals the first, from which on nothing was better.
+        """
         rows = self.journal.evaluations[1:]
         if self.epochs.best_by == "last":
             return len(rows)
-        if self.epochs.best_by == "separation":
-            return 1 + max(range(len(rows)), key=lambda place: (rows[place]["separation"], -place))
-        return 1 + min(range(len(rows)), key=lambda place: (rows[place]["loss"], place))
+        by_separation = self.epochs.best_by == "separation"
+        good = [row["separation"] if by_separation else -row["loss"] for row in rows]
+        return max(range(1, len(good) + 1), key=lambda epoch: (good[epoch - 1], -epoch if first else epoch))
 
     def evaluate_epoch(self) -> None:
         """Writes down the mean nats/token over the validation split. Draws no random number."""
