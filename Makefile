@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help setup repro eval exp test check lint recipe lock clean samples export-data export-llamafactory forget judge-clean data-report
 .PHONY: judge-plan judge-cache judge-check label
 .PHONY: pseudonyms
-.PHONY: memory preview doctor
+.PHONY: memory preview doctor export push
 .PHONY: compare sweep timing
 
 help: ## This list
@@ -114,6 +114,12 @@ memory: $(READY) ## Whether training fits this device, and what does: make memor
 DOCTOR = $(if $(wildcard .venv/bin/python),python,$(or $(PYTHON),python3)) -m tools.doctor
 doctor: ## What is missing here, or will be, and what to do: make doctor [NETWORK=1] [BUNDLE=1, a file for a bug report]
 	@$(DOCTOR) $(if $(NETWORK),--network) $(if $(BUNDLE),--bundle)
+
+export: $(READY) ## The trained model as a folder to hand on: make export DEST=folder MODEL_NAME=name
+	@python -m tools.export "$(DEST)" "$(MODEL_NAME)"
+
+push: $(READY) ## Upload a model and its card, privately: make push REPO=you/name [FOLDER=models/merged] [PUBLIC=1]
+	@python -m tools.push "$(REPO)" $(if $(FOLDER),--folder "$(FOLDER)") $(if $(PUBLIC),--public)
 
 samples: $(READY) ## Write data/samples again, the same bytes
 	@python -m tools.make_samples

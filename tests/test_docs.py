@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from parley.params import read_yaml
-from parley.plugins import plugin_names
+from parley.plugins import plugin, plugin_names
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -103,3 +103,14 @@ def test_the_page_of_the_judge_names_each_client() -> None:
 def test_the_page_of_metrics_names_each_one() -> None:
     page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == plugin_names("metrics")
+
+
+def test_every_environment_variable_that_the_code_reads_is_on_the_page_of_privacy() -> None:
+    listed = set(re.findall(r"`([A-Z][A-Z_0-9]+)`", (ROOT / "docs/privacy.md").read_text(encoding="utf-8")))
+    sources = [path for folder in ("parley", "stages", "tools") for path in (ROOT / folder).rglob("*.py")]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    read = set(re.findall(r'environ(?:\.get|\.setdefault|\.pop)?[\[(]"(\w+)"', code))
+    read |= set(re.findall(r'"(\w+)" in os\.environ', code)) | set(re.findall(r'getenv\("(\w+)"', code))
+    for client in plugin_names("judges"):
+        read |= set(plugin("judges", client, key="judge.client").KEYS)
+    assert {"DVC_ROOT", "PARLEY_DEBUG", "GEMINI_API_KEY"} <= read <= listed

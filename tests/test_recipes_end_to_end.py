@@ -146,3 +146,24 @@ def test_a_key_that_comes_later_is_used_once_and_shown_nowhere(checkout: Path) -
     for path in checkout.rglob("*"):
         if path.is_file() and ".venv" not in path.parts and path.name != ".env":
             assert key.encode() not in path.read_bytes(), path
+
+
+def test_what_one_clone_pushed_another_pulls_and_runs_nothing(checkout: Path, tmp_path: Path) -> None:
+    """docs/share.md: a folder as the remote. models/merged is not pushed: it is made anew where it is wanted."""
+    lay(checkout, "persona")
+    dvc(checkout, "repro")
+    dvc(checkout, "remote", "add", "--force", "--default", "store", str(tmp_path / "store"))
+    (checkout / ".gitignore").write_text((ROOT / ".gitignore").read_text() + ".venv\n")
+    who = ("-c", "user.name=t", "-c", "user.email=t@t")
+    subprocess.run(["git", "add", "-A"], cwd=checkout, check=True)
+    subprocess.run(["git", *who, "commit", "-qm", "a run"], cwd=checkout, check=True)
+    dvc(checkout, "push")
+    other = tmp_path / "other clone"
+    subprocess.run(["git", "clone", "-q", checkout, other], check=True)
+    dvc(other, "pull", "--allow-missing")
+    assert not (other / "models/merged").exists()
+    assert stages_run(dvc(other, "repro", "--allow-missing")) == []
+    report = "metrics/report.html"
+    assert (other / report).read_bytes() == (checkout / report).read_bytes()
+    assert stages_run(dvc(other, "repro")) == ["merge"]
+    assert dvc(other, "data", "status") == dvc(checkout, "data", "status")
