@@ -86,3 +86,18 @@ def lines(recipe: Mapping[str, Any], split: str, *, sliced: bool) -> dict[str, A
         for part, entry in sorted(recipe[split].get(name, {}).items())
         if (part != ALL) == sliced
     }
+
+
+def matrices(recipe: Mapping[str, Any], split: str) -> list[tuple[list[str], list[tuple[str, list[Any]]]]]:
+    """(figures, rows) of a `recipe` block's split; a row is (slice, each figure's entry).
+
+    Figures that are cut into the same slices share one: tools by how well they are called, say.
+    """
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name in recipe.get("order", []):
+        if parts := tuple(sorted(part for part in recipe[split].get(name, {}) if part != ALL)):
+            found.setdefault(parts, []).append(name)
+    return [
+        (names, [(part, [recipe[split][name][part] for name in names]) for part in parts])
+        for parts, names in found.items()
+    ]

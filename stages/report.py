@@ -18,16 +18,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import Field
 
 from parley import curves, wording
-from parley.conversation import ToolCall, Turn
+from parley.conversation import ToolCall
 from parley.data_facts import data_facts, figures, flat
-from parley.errors import ParleyError
-from parley.evaluation import Case, Generation, cases_of, generations_of
 from parley.files import publish
-from parley.jsonl import rows_of
 from parley.params import Section, read_section, read_yaml
 from parley.plugins import plugin_file, plugin_names
-from parley.scorecard import lines
+from parley.recipes import differences, flatten
+from parley.scorecard import lines, matrices
+from parley.side_by_side import Sample, filters, samples
 from parley.stage import run
+
+HERE = Path(__file__).parent.parent
 
 FEW_GROUPS = 20
 PERSONAL = ("convert.target", "convert.exclude_authors")  # ids of people: a page is passed on more easily than params
@@ -43,8 +44,9 @@ def main(root: Path) -> None:
     """Reads every figure of the walk and lays them out twice: with samples, and without."""
     params = read_section(root, "report", Settings)
     facts = read_facts(root)
-    for name, answers in (("report.html", list(read_answers(root, params.samples))), ("report.md", [])):
-        text = page(name).render(**facts, answers=answers)
+    found: list[Sample] = list(samples(root / "data/eval", params.samples))
+    for name, answers in (("report.html", found), ("report.md", [])):
+        text = page(name).render(**facts, answers=answers, filters=filters(answers))
         with publish(root / "metrics" / name) as made:
             made.write_text(text, encoding="utf-8")
 
@@ -93,6 +95,8 @@ def read_facts(root: Path) -> dict[str, Any]:
         "scorecard": scorecard_figures(scores["recipe"]),
         "recipe_charts": [(curve, curves.chart(curve["series"])) for curve in scores["recipe"].get("curves", [])],
         "judge": judge,
+        "origin": origin(train, values),
+        "changed": changed_settings(values),
         "params": [(key, shown_setting(key, value)) for key, value in flat(values)],
         "recipe": values["recipe"],
         "seed": values["seed"],
@@ -102,12 +106,30 @@ def read_facts(root: Path) -> dict[str, Any]:
     return {**facts, "limits": list(limits(facts))}
 
 
-def scorecard_figures(recipe: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """(caption, entries) for each table of the recipe's own numbers: a split as a whole, and its slices; none empty."""
-    captions = {("test", False): "Test split", ("test", True): "Test split, in slices"}
-    captions |= {("val", False): "Validation split", ("val", True): "Validation split, in slices"}
-    tables = [(caption, lines(recipe, split, sliced=sliced)) for (split, sliced), caption in captions.items()]
-    return [(caption, entries) for caption, entries in tables if entries]
+def scorecard_figures(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The recipe's own numbers, a split each: as a whole, in slices, and the slices as tables; no empty split."""
+    found = [
+        {
+            "caption": caption,
+            "whole": lines(recipe, split, sliced=False),
+            "sliced": lines(recipe, split, sliced=True),
+            "matrices": matrices(recipe, split),
+        }
+        for split, caption in (("test", "Test split"), ("val", "Validation split"))
+    ]
+    return [tables for tables in found if tables["whole"] or tables["sliced"]]
+
+
+def changed_settings(values: Mapping[str, Any]) -> list[tuple[str, str, str]] | None:
+    """(key, value, the recipe's value) where this run is not as its recipe says; None if the recipe is gone."""
+    now = flatten(values)
+    laid = differences(HERE, {**now, **dict.fromkeys(PERSONAL)})
+    if laid is None:
+        return None
+    changed = {key: both for key, both in laid.items() if key not in PERSONAL and not key.startswith("runtime.")}
+    rows = [(key, *(dict(flat({key: value}))[key] for value in both)) for key, both in changed.items()]
+    found = [(key, value, usual) for key, value, usual in rows]
+    return found + [(key, shown_setting(key, str(now[key])), "yours to set") for key in PERSONAL if now.get(key)]
 
 
 def limits(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -131,6 +153,19 @@ def limits(facts: Mapping[str, Any]) -> Iterator[str]:
         yield "No judge has looked at the answers: nothing here says whether they make sense to a reader."
 
 
+def origin(train: Mapping[str, Any], values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What another person needs to name the same run: base and revision, data by hash, recipe and seed."""
+    base = train["base"]
+    return [
+        ("base model", f"{base['name']} ({base['kind']})"),
+        ("its revision", base["revision"] or "none: it is made here"),
+        ("chat template", base["template"]),
+        ("training data, sha256", train["data"]["sha256"]),
+        ("training examples", wording.number(train["data"]["examples"])),
+        ("recipe and seed", f"{values['recipe']}, {values['seed']}"),
+    ]
+
+
 def shown_setting(key: str, value: str) -> str:
     """The value, but not the ids of people."""
     return "(set; not shown)" if key in PERSONAL and value not in ("", "[]") else value
@@ -148,44 +183,6 @@ def training_charts(path: Path, evaluations: Sequence[Mapping[str, Any]]) -> dic
     names = [name for name in ("activation", "leakage", "separation") if all(name in e for e in evaluations)]
     epochs = {name: [(e["epoch"], e[name]) for e in evaluations] for name in names}
     return {"loss": curves.chart(losses), "rate": curves.chart(rates), "epochs": curves.chart(epochs)}
-
-
-def read_answers(root: Path, samples: int) -> Iterator[dict[str, Any]]:
-    """Test cases with both models' answers and verdicts: evenly spaced over the file, not chosen by result."""
-    evaluated = root / "data/eval"
-    cases = [case for case in cases_of(evaluated / "cases.jsonl") if case.split == "test"]
-    shown = min(samples, len(cases))
-    models = {model: generations_of(evaluated / f"{model}.jsonl") for model in ("tuned", "base")}
-    verdicts: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for _, row in rows_of(evaluated / "verdicts.jsonl"):
-        verdicts.setdefault((row["id"], row["model"]), []).append(row)
-    for place in range(shown):
-        case = cases[place * len(cases) // shown]
-        sides = {model: (side(found, case, evaluated / f"{model}.jsonl")) for model, found in models.items()}
-        earlier, latest = last_turns(case)
-        yield {
-            "id": case.id,
-            "of": len(cases),
-            "earlier": earlier,
-            "latest": latest,
-            "reference": case.reference,
-            **sides,
-            "verdicts": {model: verdicts.get((case.id, model), []) for model in models},
-        }
-
-
-def side(generations: Mapping[str, Generation], case: Case, path: Path) -> Generation:
-    """One model's answer to a case."""
-    if case.id not in generations:
-        raise ParleyError(f"{path} has no generation for case {case.id!r}: run `dvc repro`, which makes it again")
-    return generations[case.id]
-
-
-def last_turns(case: Case) -> tuple[Sequence[Turn], Sequence[Turn]]:
-    """The context's turns before and since the assistant last spoke: what is answered comes last."""
-    turns = case.context.turns
-    start = max((index + 1 for index, turn in enumerate(turns[:-1]) if turn.role == "assistant"), default=0)
-    return turns[:start], turns[start:]
 
 
 def about(name: str) -> str:

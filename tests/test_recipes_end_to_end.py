@@ -14,7 +14,7 @@ from loopback import JudgeServer
 from ruamel.yaml import YAML
 
 from parley.jsonl import rows_of
-from tools.recipe import compose, dump
+from parley.recipes import compose, dump
 
 ROOT = Path(__file__).parent.parent
 QUICK = {

@@ -10,7 +10,7 @@ from parley.evaluation import Score, Unscored, cases_of
 from parley.files import read_json
 from parley.jsonl import rows_of
 from parley.params import read_yaml
-from tools.recipe import flatten
+from parley.recipes import flatten
 
 WORKSPACE = "workspace"
 FILES = (

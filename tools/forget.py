@@ -25,8 +25,8 @@ from parley.names import ORDINARY
 from parley.params import read_yaml
 from parley.people import People, meet
 from parley.quality import FILE
+from parley.recipes import round_trip
 from parley.sources import may_hold_chat
-from tools.recipe import round_trip
 from tools.rewrite import is_text, rename, rewrite
 
 MADE = ("interim", "sharegpt", "splits", "encoded", "eval", "rejects", "pseudonyms.json")

@@ -15,8 +15,8 @@ from typing import Any
 
 from parley.errors import ParleyError
 from parley.params import read_yaml
+from parley.recipes import flatten
 from parley.sft import OWN
-from tools.recipe import flatten
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,59 +10,14 @@ import argparse
 import io
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-
-from parley.errors import ParleyError, near_misses
+from parley.errors import ParleyError
 from parley.files import publish
 from parley.params import read_yaml
+from parley.recipes import compose, differences, dump, flatten, round_trip
 from tools.preflight import check_params
-
-BASES = ("embedded", "hub")
-OPEN = {"train.sft", "train.lora"}  # fields of SFTConfig and LoraConfig go here by their own names
-
-
-def compose(root: Path, name: str, base: str) -> CommentedMap:
-    """The params of recipe `name` on `base`: _base.yaml with its comments, the overlays' values."""
-    layers = overlays(root, name, base)
-    params: CommentedMap = round_trip().load((root / "recipes" / "_base.yaml").read_text(encoding="utf-8"))
-    for path in layers:
-        values = {key: value for key, value in read_yaml(path).items() if key != "from"}
-        _lay(params, values, path, place="")
-    params["recipe"] = name
-    return params
-
-
-def overlays(root: Path, name: str, base: str) -> list[Path]:
-    """The files to lay, in order: a parent's first (`from:`), and each recipe's embedded part after it."""
-    folder = root / "recipes"
-    if base not in BASES:
-        raise ParleyError(f"BASE={base!r}: expected embedded or hub")
-    path = folder / f"{name}.yaml"
-    names = [file.stem for file in folder.glob("*.yaml") if not file.stem.startswith("_")]
-    if name.startswith("_") or name not in names:
-        raise ParleyError(f"recipe {name!r} is not in recipes/{near_misses(name, names)}")
-    parent = read_yaml(path).get("from")
-    if parent == name:
-        raise ParleyError(f"{path}: from: a recipe can't start from itself")
-    before = overlays(root, parent, base) if parent else []
-    embedded = folder / "embedded" / f"{name}.yaml"
-    return [*before, path, *([embedded] if base == "embedded" and embedded.is_file() else [])]
-
-
-def _lay(params: CommentedMap, values: Mapping[str, Any], path: Path, *, place: str) -> None:
-    for key, value in values.items():
-        where = f"{place}.{key}" if place else key
-        if key not in params and place not in OPEN:
-            raise ParleyError(f"{path}: {where}: unknown key{near_misses(key, [str(known) for known in params])}")
-        if isinstance(value, dict) and isinstance(params.get(key), dict):
-            _lay(params[key], value, path, place=where)
-        else:
-            params[key] = value
 
 
 def edits(root: Path) -> list[str]:
@@ -74,43 +29,8 @@ def edits(root: Path) -> list[str]:
     committed = subprocess.run(["git", "show", "HEAD:./params.yaml"], cwd=root, capture_output=True, check=False).stdout
     if path.read_bytes() == committed:
         return []
-    now = flatten(read_yaml(path))
-    found: list[list[str]] = []
-    for base in BASES:
-        try:
-            laid = flatten(_plain(compose(root, str(now.get("recipe")), base)))
-        except ParleyError:
-            continue
-        found.append(sorted(key for key in now.keys() | laid.keys() if now.get(key) != laid.get(key)))
-    return min(found, key=len, default=["recipe"])
-
-
-def flatten(values: Mapping[str, Any], place: str = "") -> dict[str, Any]:
-    """{"train.lr": 1e-05, ...}: every leaf of nested mappings under its dotted name."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        where = f"{place}.{key}" if place else str(key)
-        flat.update(flatten(value, where) if isinstance(value, Mapping) and value else {where: value})
-    return flat
-
-
-def dump(params: CommentedMap) -> str:
-    """The text of params.yaml, as `dvc exp run -S` would keep it: block style, comments in place."""
-    text = io.StringIO()
-    round_trip().dump(params, text)
-    return text.getvalue()
-
-
-def _plain(params: CommentedMap) -> dict[str, Any]:
-    plain: dict[str, Any] = YAML(typ="safe", pure=True).load(dump(params))
-    return plain
-
-
-def round_trip() -> YAML:
-    yaml = YAML()
-    yaml.width = 4096  # never fold a long value
-    yaml.preserve_quotes = True
-    return yaml
+    found = differences(root, flatten(read_yaml(path)))
+    return ["recipe"] if found is None else sorted(found)
 
 
 def lay(root: Path, name: str, base: str, *, force: bool) -> None:

@@ -253,7 +253,7 @@ def test_page_has_headings_scopes_and_captions(walked: Path) -> None:
 def test_loss_curve_is_drawn_from_the_log(walked: Path) -> None:
     page = html(walked)
     chart = page[page.index('aria-label="Loss"') :].split("</svg>")[0]
-    assert len(re.findall(r'class="line line-\d', chart)) == 2
+    assert len(re.findall(r'class="line line-\d dash-0"', chart)) == 2
     assert len(re.findall("<circle", chart)) == 3 + 2
     assert "learning rate" in page
 
@@ -332,11 +332,74 @@ def test_a_scorecard_is_drawn_from_its_figures_and_curves_alone(inputs: Path) ->
     text = " ".join(page.text.split())
     assert not page.named("script") and not page.named("img")
     assert f"second_name what it is {ATTACK} rate, higher is better; n = 18 in 18 groups" in text
-    assert f"second_name, tool {ATTACK}" in text and "hits by false alarms" in text
+    assert "in slices: second_name. Tuned" in text and f"tool {ATTACK}" in text and "hits by false alarms" in text
     assert "not scored: no case in this split" in text
     assert len(page.named("caption")) == len(page.named("table"))
     assert "| second_name | rate |" in markdown(inputs)
     assert "| first_name | rate | not scored: no case in this split |" in markdown(inputs)
+
+
+def test_figures_of_the_same_slices_share_a_table(inputs: Path) -> None:
+    entry = score_of(inputs, "rouge_l") | {"unit": "rate"}
+    cut = {"found": ("tool a", "tool b"), "called": ("tool a", "tool b"), "conflict": ("trigger", "none")}
+    figures = [Figure(name, entry, slice=part) for name, parts in cut.items() for part in parts]
+    change(inputs / "metrics/scores.json", recipe=block(Scorecard(figures)))
+    report.main(inputs)
+    captions = re.findall(r"<caption>(Test split, in slices: .*?)\. ", html(inputs))
+    assert captions == ["Test split, in slices: found, called", "Test split, in slices: conflict"]
+    assert "| found, tool a | rate |" in markdown(inputs)
+
+
+def test_settings_that_differ_from_the_recipe_come_first_and_show_no_id(inputs: Path) -> None:
+    report.main(inputs)
+    assert changed_rows(html(inputs)) == ["convert.target (set; not shown) yours to set"]
+    text = (inputs / "params.yaml").read_text()
+    (inputs / "params.yaml").write_text(
+        text.replace("lr: 0.005", "lr: 1e-05").replace("save_steps: 50", "save_steps: 7")
+    )
+    report.main(inputs)
+    assert changed_rows(html(inputs))[0] == "train.lr 1e-05 0.005"
+    assert "| train.lr | 1e-05 | 0.005 |" in markdown(inputs)
+    (inputs / "params.yaml").write_text(text.replace("recipe: persona", "recipe: mine"))
+    report.main(inputs)
+    assert "is not in <code>recipes/</code> any more" in html(inputs)
+
+
+def changed_rows(page: str) -> list[str]:
+    table = page[page.index("Where this run differs from recipe") :].split("</table>")[0]
+    rows = re.findall(r"<tr><th scope=\"row\">.*?</tr>", table)
+    return [" ".join(Page(row.replace("<td>", " <td>")).text.split()) for row in rows]
+
+
+def test_samples_can_be_filtered_without_a_script(walked: Path) -> None:
+    page = html(walked)
+    offered = dict(re.findall(r'id="show-(\w+)">\s.*?\((\d+)\)', page))
+    assert offered == {"empty": "1"}  # every tuned answer is nearer, every base answer cut: nothing to choose by
+    assert page.count('<article class="case nearer empty cut">') == 1
+    assert "#answers:has(#show-empty:checked) .case:not(.empty) { display: none; }" in page
+
+
+def test_colours_can_be_read_in_light_and_dark(walked: Path) -> None:
+    style = html(walked).split("<style>")[1].split("</style>")[0]
+    schemes = [dict(re.findall(r"--(\w+): (#\w+)", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)]
+    assert len(schemes) == 3  # light, dark, print
+    for colours in schemes:
+        for name in ("ink", "soft", "tuned", "base", "good", "bad"):
+            for ground in ("paper", "panel"):
+                assert contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
+
+
+def contrast(one: str, other: str) -> float:
+    """https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
+
+    def luminance(colour: str) -> float:
+        digits = "".join(digit * 2 for digit in colour[1:]) if len(colour) == 4 else colour[1:]
+        parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
 
 
 def test_without_a_scorecard_the_page_has_no_part_for_it(inputs: Path) -> None:

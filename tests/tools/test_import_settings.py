@@ -8,8 +8,9 @@ import pytest
 
 from parley.errors import ParleyError
 from parley.params import read_yaml
+from parley.recipes import flatten
 from tools.import_settings import LLAMA_FACTORY, NESTED, OPTIONS, import_settings
-from tools.recipe import flatten, take
+from tools.recipe import take
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,8 @@ import pytest
 
 from parley.errors import ParleyError
 from parley.params import read_yaml
-from tools.recipe import compose, dump, edits, flatten, lay
+from parley.recipes import compose, dump, flatten
+from tools.recipe import edits, lay
 
 ROOT = Path(__file__).parent.parent.parent
 
