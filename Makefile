@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 .PHONY: help setup repro eval exp test check lint recipe lock clean samples export-data export-llamafactory forget judge-clean data-report
 .PHONY: judge-plan judge-cache judge-check label
-.PHONY: pseudonyms
+.PHONY: pseudonyms export-detector
 .PHONY: memory preview doctor export push
 .PHONY: compare sweep timing
 
@@ -95,6 +95,9 @@ export-data: $(READY) ## Write the splits for other programs: make export-data F
 
 export-llamafactory: $(READY) ## Data and settings for LLaMA-Factory: make export-llamafactory NAME=mine OUT=folder [FROM=file] [TEMPLATE=name]
 	@python -m tools.export_llamafactory "$(NAME)" "$(OUT)" "$(FROM)" "$(TEMPLATE)"
+
+export-detector: $(READY) ## The turn detector with thresholds and ONNX, fp32 and int8: make export-detector OUT=models/detector
+	@python -m tools.export_detector "$(OUT)"
 
 forget: $(READY) ## Remove a person from raw copy, outputs and caches: make forget AUTHOR=id, then again with YES=1
 	@python -m tools.forget "$(AUTHOR)" $(if $(YES),--yes)

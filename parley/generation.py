@@ -4,6 +4,7 @@ Rows go side by side in batches of like length, the longest first; that changes 
 imported inside the functions.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from parley.conversation import Conversation
 from parley.cutting import shorten
 from parley.errors import ParleyError
 from parley.evaluation import Case, Finish
+from parley.turn_text import TOKENS
 
 if TYPE_CHECKING:
     import torch
@@ -75,6 +77,8 @@ def prompt_of(template: Template, case: Case, *, max_new_tokens: int, context: i
     """
     turns = (*case.context.turns, case.reference)
     whole, found = neutralise(template.control, replace(case.context, turns=turns))
+    if case.reference.role == "user":
+        return _open_turn(template, whole, found)
     (encoded,) = encode(template, [whole])
     start, stop = encoded.spans[-1]
     reference = encoded.ids[start:stop]
@@ -93,6 +97,20 @@ def fitted(template: Template, conversation: Conversation, room: int) -> tuple[l
     kept = shorten(conversation, lambda part: len(encode_prompts(template, [part])[0]) <= room)
     (shorter,) = encode_prompts(template, [kept or conversation])
     return shorter[-room:], True
+
+
+def _open_turn(template: Template, whole: Conversation, found: int) -> Prompt:
+    """A last turn that is the user's: its newest tokens, as an end-of-turn detector gets them, and the end token."""
+    (encoded,) = encode(template, [whole], speaker="user", last=True)
+    start, stop = encoded.spans[-1]
+    first = max(0, stop - 1 - TOKENS)
+    start = max(start, first + 1)  # what is predicted needs a token before it
+    return Prompt(encoded.ids[first:start], encoded.ids[start:stop], found, cut=first > 0)
+
+
+def probabilities(case: Case, logprobs: Sequence[float]) -> dict[str, float]:
+    """What recipes ask by name. end: of the end token, where the case's last turn is the user's."""
+    return {"end": round(math.exp(logprobs[-1]), 6)} if case.reference.role == "user" else {}
 
 
 def answers_to(

@@ -43,7 +43,8 @@ def targets_of(loss: Loss, encoded: Encoded, conversation: Conversation) -> Targ
     turns = [turn for turn in conversation.turns if turn.role == speaker_of(loss)]
     plain = True
     for turn, (start, stop) in zip(turns[len(turns) - len(encoded.spans) :], encoded.spans, strict=True):
-        first = stop - 1 if loss == "eou" else start
+        # A turn of the user that has not ended is against its end, not against its words.
+        first = stop - 1 if loss == "eou" or (loss == "user_turns" and turn.weight < 0) else start
         labels[first:stop] = ids[first:stop] if turn.weight else [IGNORED] * (stop - first)
         weights[first:stop] = [turn.weight] * (stop - first)
         plain &= turn.weight in (0, 1)

@@ -11,20 +11,27 @@ python -m stages.generate --model PATH_OR_ID --out FILE
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from parley.chat import template_of
 from parley.errors import ParleyError
 from parley.evaluation import Generation, cases_of, generation_row
-from parley.generation import Sampling, answers_to, context_length, prompt_of, reference_logprobs
+from parley.generation import Prompt, Sampling, answers_to, context_length, probabilities, prompt_of, reference_logprobs
 from parley.jsonl import rows_into
+from parley.latency import percentiles
 from parley.loading import load
 from parley.models import Model, quiet, set_threads
 from parley.params import Section, read_section
 from parley.stage import add_timing, run
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+TIMED = 100  # calls of which the latency is told
 FOLDERS = {"base": "models/base", "tuned": "models/merged"}
 
 
@@ -73,7 +80,8 @@ def answer(root: Path, source: Path | str, out: Path) -> None:
         seconds = time.monotonic() - scored
     with rows_into(out) as add:
         for case, found, nats in zip(cases, answers, logprobs, strict=True):
-            add(generation_row(Generation(case.id, found.text, found.finish, found.tokens, nats)))
+            asked = probabilities(case, nats)
+            add(generation_row(Generation(case.id, found.text, found.finish, found.tokens, nats, asked)))
 
     new_tokens = sum(found.tokens for found in answers)
     add_timing(
@@ -82,12 +90,33 @@ def answer(root: Path, source: Path | str, out: Path) -> None:
         device=str(model.device),
         precision=str(model.dtype).removeprefix("torch."),
     )
+    open_turns = [prompt for case, prompt in zip(cases, prompts, strict=True) if case.reference.role == "user"]
+    if open_turns and model.device.type == "cpu":
+        add_timing(**turn_latency(model, open_turns[:TIMED], settings.threads))
     print(
         f"generate: {source}: {len(cases)} cases, {new_tokens} new tokens, "
         f"{sum(found.finish == 'length' for found in answers)} answers truncated, "
         f"{sum(prompt.cut for prompt in prompts)} prompts cut to fit, "
         f"{sum(prompt.control_tokens for prompt in prompts)} control tokens neutralised"
     )
+
+
+def turn_latency(model: "PreTrainedModel", prompts: Sequence[Prompt], threads: int) -> dict[str, float]:
+    """Milliseconds to tell whether one turn has ended, on 1 and 2 threads of the CPU; `threads` are set again."""
+    import torch
+
+    def ends(prompt: Prompt) -> None:
+        with torch.no_grad():
+            ids = torch.tensor([prompt.ids + prompt.reference[:-1]])
+            model(input_ids=ids, use_cache=False, logits_to_keep=1)
+
+    found: dict[str, float] = {}
+    for count in (1, 2):
+        set_threads(count)
+        middle, late = percentiles(ends, prompts)
+        found |= {f"turn_p50_ms_{count}_threads": middle, f"turn_p95_ms_{count}_threads": late}
+    set_threads(threads)
+    return found
 
 
 def arguments() -> argparse.Namespace:

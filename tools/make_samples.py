@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from parley.files import publish
-from tools.samples import agent, generic, trigger
+from tools.samples import agent, generic, trigger, turn_detector
 from tools.samples.discord import Exporter
 from tools.samples.persona import TARGET, Chat
 
@@ -54,6 +54,15 @@ def write_agent(folder: Path) -> None:
     _write(folder, agent.documents(SEED) | {"README.md": "\n".join([intro, "", _ORIGIN, _LICENCE, ""])})
 
 
+def write_turn_detector(folder: Path) -> None:
+    """The talks of turn_detector.yaml: those to train on, and those that only the test sees."""
+    intro = (
+        "# Sample: talks with a voice agent, English and Bangla\n\n`held_out.jsonl` is the test: forms of talks.jsonl "
+    )
+    intro += "with fresh slots, and forms that it lacks."
+    _write(folder, turn_detector.documents(SEED) | {"README.md": "\n".join([intro, _ORIGIN, _LICENCE, ""])})
+
+
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
     with publish(folder) as made:
         made.mkdir()
@@ -69,6 +78,7 @@ def main() -> None:
     write_generic(out / "generic")
     write_trigger(out / "trigger")
     write_agent(out / "agent")
+    write_turn_detector(out / "turn_detector")
 
 
 if __name__ == "__main__":

@@ -64,6 +64,20 @@ def test_trigger_on_the_hub_has_its_source_documents_values() -> None:
     assert {key: hub("trigger")[key] for key in wanted} == wanted
 
 
+def test_turn_detector_on_the_hub_has_its_source_documents_values() -> None:
+    wanted = {
+        "model.name": "hishab/titulm-llama-3.2-1b-v1.1",
+        "model.template": "livekit",
+        "train.lr": 2e-5,
+        "train.batch_size": 2,
+        "train.epochs": 20,
+        "train.precision": "bf16",
+        "encode.max_length": 512,
+        "encode.loss": "eou",
+    }
+    assert {key: hub("turn_detector")[key] for key in wanted} == wanted
+
+
 def test_agent_on_the_hub_has_its_source_documents_values() -> None:
     wanted = {
         "model.name": "Qwen/Qwen2.5-7B-Instruct",

@@ -1,0 +1,266 @@
+"""turn_detector: how well the probability of the end token tells turns that have ended from turns that have not.
+
+Thresholds are chosen on val, for each model and language, and used on test: the highest that accepts 99.3 % of ended
+turns (LiveKit's operating point), and the one with the best F1. A language with fewer than 200 unfinished turns in val
+takes the threshold of all languages. A turn that has ended is a positive.
+
+roc_auc, pr_auc, ece       without a threshold; ECE over ten bins of equal width
+tpr, tnr, fpr, f1          at 99.3 %; tpr_best_f1 and so on at best F1
+interruption, missed_turn  share of conversations in which an unfinished turn is taken for ended; an ended one is not
+punctuation_flip           share of raw turns that are judged another way without punctuation
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from parley.detection import calibration_error, contrast, pr_auc, roc_auc
+from parley.evaluation import Case, Generation, Score, Unscored
+from parley.scorecard import Curve, Figure, Scorecard, plain
+from parley.statistics import Pair, compare
+from parley.turn_text import pieces
+
+TPR = 0.993
+ENOUGH = 200  # unfinished turns in val for a threshold of one's own
+POINTS = 200  # of a curve, at most
+SHORT = 2  # words
+_DIGIT = re.compile(r"\d|@|<(?:email|phone|card|iban)>")
+Operating = Literal["", "_best_f1"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A case with what both models gave its end token."""
+
+    case: Case
+    tuned: float
+    base: float
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.case.labels["end_of_turn"] == "yes")
+
+    @property
+    def language(self) -> str:
+        return str(self.case.labels.get("language", "und"))
+
+    @property
+    def group(self) -> str:
+        return self.case.context.group or self.case.context.id
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """One language's, of both models; `about` says where it comes from."""
+
+    tuned: float
+    base: float
+    about: str
+    n: int
+    groups: int
+
+
+def score(
+    cases: Sequence[Case],
+    tuned: Mapping[str, Generation],
+    base: Mapping[str, Generation],
+    *,
+    resamples: int,
+    seed: int,
+) -> Scorecard:
+    """Every figure of the test split, by language and slice, and the thresholds that val gave."""
+    turns = [
+        Turn(case, tuned[case.id].probabilities["end"], base[case.id].probabilities["end"])
+        for case in cases
+        if case.labels.get("end_of_turn") in ("yes", "no") and "end" in tuned[case.id].probabilities
+    ]
+    plain_turns = [turn for turn in turns if turn.case.labels.get("text") != "raw"]
+    val = [turn for turn in plain_turns if turn.case.split == "val"]
+    test = [turn for turn in plain_turns if turn.case.split == "test"]
+    languages = sorted({turn.language for turn in plain_turns})
+    figures: list[Figure] = []
+    thresholds: dict[Operating, dict[str, Threshold]] = {"": {}, "_best_f1": {}}
+    for kind, found in thresholds.items():
+        found |= chosen(val, languages, kind)
+        figures += [Figure(f"threshold{kind}", entry_of(one), name, "val", one.about) for name, one in found.items()]
+    sheet = Sheet(thresholds, resamples, seed)
+    parts: dict[str, list[Turn]] = {"": test}
+    if len(languages) > 1:
+        parts |= {one: [turn for turn in test if turn.language == one] for one in languages}
+    for one in sorted({text for turn in test if (text := turn.case.labels.get("slice"))}):
+        parts[one] = [turn for turn in test if turn.case.labels.get("slice") == one]
+    parts[f"answers of at most {SHORT} words"] = [turn for turn in test if len(pieces(said(turn))) <= SHORT]
+    parts["numbers and addresses"] = [turn for turn in test if _DIGIT.search(said(turn))]
+    for part, members in parts.items():
+        figures += sheet.figures(members, part)
+    raw = [turn for turn in turns if turn.case.split == "test" and turn.case.labels.get("text") == "raw"]
+    figures.append(Figure("punctuation_flip", sheet.flips(raw, {turn.case.id: turn for turn in test})))
+    return Scorecard(figures, [Curve("ROC on test", "false positive rate", "true positive rate", roc(test, languages))])
+
+
+def said(turn: Turn) -> str:
+    return turn.case.reference.text
+
+
+def chosen(val: Sequence[Turn], languages: Sequence[str], kind: Operating) -> dict[str, Threshold]:
+    """Language -> threshold, "" for all of them; empty where val has turns of one kind only."""
+    pick = at_best_f1 if kind else at_tpr
+
+    def of(turns: Sequence[Turn], about: str) -> Threshold:
+        ended = np.array([turn.ended for turn in turns])
+        tuned, base = (pick(np.array([getattr(turn, model) for turn in turns]), ended) for model in ("tuned", "base"))
+        return Threshold(tuned, base, about, len(turns), len({turn.group for turn in turns}))
+
+    if len({turn.ended for turn in val}) < 2:
+        return {}
+    found = {"": of(val, "")}
+    for language in languages:
+        own = [turn for turn in val if turn.language == language]
+        negatives = sum(not turn.ended for turn in own)
+        if negatives >= ENOUGH and negatives < len(own):
+            found[language] = of(own, "")
+        else:
+            about = f"of all languages: {language} has {negatives} unfinished turns in val, fewer than {ENOUGH}"
+            if negatives >= ENOUGH:
+                about = f"of all languages: {language} has no turn in val that has ended"
+            found[language] = of(val, about)
+    return found
+
+
+def at_tpr(probability: np.ndarray, ended: np.ndarray) -> float:
+    """The highest threshold that accepts a share of TPR of the ended turns."""
+    order = np.sort(probability[ended])[::-1]
+    return float(order[math.ceil(TPR * len(order)) - 1])
+
+
+def at_best_f1(probability: np.ndarray, ended: np.ndarray) -> float:
+    """The threshold with the best F1; of several the highest."""
+    candidates = np.unique(probability)[::-1]
+    accepted = np.array([np.sum(probability >= one) for one in candidates])
+    hits = np.array([np.sum(probability[ended] >= one) for one in candidates])
+    return float(candidates[np.argmax(2 * hits / (accepted + ended.sum()))])
+
+
+def roc(test: Sequence[Turn], languages: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
+    """Series -> (FPR, TPR) from 0 to 1, for each language of the tuned model and for the base."""
+    series = {}
+    several = [(one, "tuned") for one in languages] if len(languages) > 1 else []
+    for language, model in [("", "tuned"), *several, ("", "base")]:
+        members = [turn for turn in test if language in ("", turn.language)]
+        ended = np.array([turn.ended for turn in members], bool)
+        if not ended.any() or ended.all():
+            continue
+        given = np.array([getattr(turn, model) for turn in members])
+        places = np.unique(given)[::-1]
+        places = places[np.unique(np.linspace(0, len(places) - 1, POINTS).astype(int))]
+        points = [(float(np.mean(given[~ended] >= one)), float(np.mean(given[ended] >= one))) for one in places]
+        series[f"{model} {language}".strip()] = [(0.0, 0.0), *((round(x, 6), round(y, 6)) for x, y in points)]
+    return series
+
+
+def entry_of(one: Threshold) -> dict[str, Any]:
+    """The entry of a threshold, which has no interval."""
+    why = "chosen on val, not measured"
+    return plain(one.tuned, one.base, unit="probability", n=one.n, groups=one.groups, why=why)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The figures of some turns, at thresholds."""
+
+    thresholds: Mapping[Operating, Mapping[str, Threshold]]
+    resamples: int
+    seed: int
+
+    def figures(self, turns: Sequence[Turn], part: str) -> list[Figure]:
+        """All figures of some test turns."""
+        found = []
+        for name, statistic, better in (("roc_auc", roc_auc, True), ("pr_auc", pr_auc, True)):
+            found.append(Figure(name, self.contrast(turns, statistic, better), part))
+        found.append(Figure("ece", self.contrast(turns, calibration_error, False), part))
+        for kind in self.thresholds:
+            for name, measure, better in RATES:
+                entry = self.rate(turns, kind, measure, higher_is_better=better)
+                found.append(Figure(f"{name}{kind}", entry, part))
+        for name, ended in (("interruption", False), ("missed_turn", True)):
+            found.append(Figure(name, self.by_conversation(turns, ended=ended), part))
+        return found
+
+    def contrast(self, turns: Sequence[Turn], statistic: Any, higher_is_better: bool) -> dict[str, Any]:
+        """A figure of both models' probabilities."""
+        return contrast(
+            np.array([(turn.tuned, turn.base) for turn in turns], float).reshape(-1, 2),
+            np.array([turn.ended for turn in turns], bool),
+            [turn.group for turn in turns],
+            statistic,
+            unit="probability" if statistic is calibration_error else "area",
+            higher_is_better=higher_is_better,
+            resamples=self.resamples,
+            seed=self.seed,
+        )
+
+    def accepted(self, turn: Turn, kind: Operating) -> tuple[bool, bool]:
+        """Whether each model takes the turn for ended."""
+        limit = self.thresholds[kind].get(turn.language) or self.thresholds[kind][""]
+        return turn.tuned >= limit.tuned, turn.base >= limit.base
+
+    def rate(
+        self, turns: Sequence[Turn], kind: Operating, measure: "Measure", *, higher_is_better: bool
+    ) -> dict[str, Any]:
+        """A rate over turns at a threshold."""
+        pairs = []
+        for turn in turns if self.thresholds[kind] else ():
+            tuned, base = (measure(accepted, turn.ended) for accepted in self.accepted(turn, kind))
+            pairs.append(Pair(turn.group, tuned, base))
+        return self.compare(pairs, higher_is_better=higher_is_better)
+
+    def by_conversation(self, turns: Sequence[Turn], *, ended: bool) -> dict[str, Any]:
+        """The share of conversations with a turn of one kind that is judged wrong, of those that have such turns."""
+        wrong: dict[str, list[bool]] = {}
+        for turn in turns if self.thresholds[""] else ():
+            if turn.ended == ended:
+                seen = wrong.setdefault(turn.group, [False, False])
+                for model, accepted in enumerate(self.accepted(turn, "")):
+                    seen[model] |= accepted != ended
+        pairs = [Pair(group, Score(float(tuned)), Score(float(base))) for group, (tuned, base) in wrong.items()]
+        return self.compare(pairs, higher_is_better=False)
+
+    def flips(self, raw: Sequence[Turn], others: Mapping[str, Turn]) -> dict[str, Any]:
+        """The share of raw turns whose twin without punctuation is judged another way."""
+        pairs = []
+        for turn in raw if self.thresholds[""] else ():
+            if twin := others.get(f"{turn.case.id}@plain"):
+                judged = zip(self.accepted(turn, ""), self.accepted(twin, ""), strict=True)
+                tuned, base = (Score(float(one != other)) for one, other in judged)
+                pairs.append(Pair(turn.group, tuned, base))
+        return self.compare(pairs, higher_is_better=False)
+
+    def compare(self, pairs: Sequence[Pair], *, higher_is_better: bool) -> dict[str, Any]:
+        """The entry of a rate; that there is no threshold is a reason of its own."""
+        entry = compare(pairs, unit="rate", higher_is_better=higher_is_better, resamples=self.resamples, seed=self.seed)
+        if not self.thresholds[""] and "not_scored" in entry:
+            entry["not_scored"] = "no threshold: the turns of val are all of one kind, ended or not"
+        return entry
+
+
+Measure = Callable[[bool, bool], Score | Unscored]
+NOTHING = Unscored("turn of the other kind")
+
+
+def f1(accepted: bool, ended: bool) -> Score:
+    """A turn's part of 2 TP / (2 TP + FP + FN)."""
+    weight = float(accepted) + float(ended)
+    return Score(float(accepted and ended) * 2 / (weight or 1), weight)
+
+
+# Name, (taken for ended, has ended) -> score, whether more is better.
+RATES: tuple[tuple[str, Measure, bool], ...] = (
+    ("tpr", lambda accepted, ended: Score(float(accepted)) if ended else NOTHING, True),
+    ("tnr", lambda accepted, ended: NOTHING if ended else Score(float(not accepted)), True),
+    ("fpr", lambda accepted, ended: NOTHING if ended else Score(float(accepted)), False),
+    ("f1", f1, True),
+)
