@@ -102,14 +102,8 @@ class Dropped(Exception):
         self.reason = reason
 
 
-def message_row(message: Message) -> dict[str, Any]:
-    """The row of data/interim/messages.jsonl; `message_of` gives the message back."""
-    row: dict[str, Any] = msgspec.to_builtins(message)
-    return row
-
-
 def message_of(row: Mapping[str, Any]) -> Message:
-    """The message of a row that `message_row` made."""
+    """The message of a row of data/interim/messages.jsonl."""
     return msgspec.convert(row, Message)
 
 

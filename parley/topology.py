@@ -145,7 +145,7 @@ def end_with_launcher() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def prove(accelerator: "Accelerator", root: Path, strategy: str, processes: int) -> None:
+def prove(accelerator: "Accelerator", strategy: str, processes: int) -> None:
     """Raises ParleyError unless what runs is what was asked for."""
     kind = accelerator.distributed_type.value
     wanted = {"single": ("NO",), "ddp": ("MULTI_CPU", "MULTI_GPU"), "fsdp2": ("FSDP",)}.get(strategy, ("DEEPSPEED",))

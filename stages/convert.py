@@ -348,10 +348,16 @@ def nothing_left(out: Out) -> str:
     if not out.rows_in:
         return "data/interim holds no message and no conversation: look at metrics/ingest.json for what was dropped"
     reasons = ", ".join(f"{count} {REASONS.get(reason, reason)}" for reason, count in out.dropped.most_common())
-    return (
-        f"no conversation left of {out.rows_in} rows ({reasons}): raise convert.session_gap_minutes, name a more "
-        "active convert.target, or look at data/rejects/convert.jsonl"
-    )
+    # What came furthest says what to change: a conversation meets the languages first, then the transforms.
+    if "transform" in out.dropped or out.dropped.keys() - REASONS.keys():
+        advice = "change convert.transforms, or their options in section `transforms`"
+    elif "language" in out.dropped:
+        advice = "add to convert.languages"
+    elif out.sessions:
+        advice = "raise convert.session_gap_minutes, or name a more active convert.target"
+    else:
+        advice = "loosen the settings of `convert` that these reasons name"
+    return f"no conversation left of {out.rows_in} rows ({reasons}): {advice}; data/rejects/convert.jsonl lists them"
 
 
 if __name__ == "__main__":

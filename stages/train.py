@@ -112,7 +112,7 @@ def main(root: Path) -> None:
         model = _load_model(root, model_params, params, config)
         rows = _rows(train, val, model, params, prove=not sharded)
         trainer = _trainer(root, model, params, config, *rows, save_steps=runtime.save_steps)
-        topology.prove(trainer.accelerator, root, params.strategy, params.processes)
+        topology.prove(trainer.accelerator, params.strategy, params.processes)
         checkpoint = topology.from_first(newest(folder) if first else None)
         _fit(trainer, checkpoint, need, _plan(trainer, params.strategy), runtime, home / "metrics/timing/train.log")
         if not first:

@@ -79,7 +79,7 @@ def test_one_process_is_no_proof_of_two(root: Path) -> None:
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=True)
-    prove(accelerator, root, "single", 1)
+    prove(accelerator, "single", 1)
     for strategy, processes in (("ddp", 2), ("fsdp2", 1), ("zero2", 1)):
         with pytest.raises(ParleyError, match=f"{strategy} over {processes} .* what runs is NO over 1"):
-            prove(accelerator, root, strategy, processes)
+            prove(accelerator, strategy, processes)

@@ -5,12 +5,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from workspace import set_params
 
-from parley.conversation import Conversation, Dropped, Message, ToolCall, Turn, from_sharegpt, message_row, to_sharegpt
+from parley.conversation import Conversation, Dropped, Message, ToolCall, Turn, from_sharegpt, to_sharegpt
 from parley.errors import ParleyError
 from parley.files import read_json
 from parley.jsonl import rows_into, rows_of
@@ -32,7 +33,7 @@ def workspace(root: Path, messages: list[Message], finished: list[Conversation] 
     set_params(root, **{"convert__target": BEN, **changes})
     with rows_into(root / "data/interim/messages.jsonl") as add:
         for message in messages:
-            add(message_row(message))
+            add(msgspec.to_builtins(message))
     with rows_into(root / "data/interim/conversations.jsonl") as add:
         for conversation in finished:
             add(to_sharegpt(conversation))
@@ -292,7 +293,23 @@ def test_no_conversation_left_says_where_the_messages_went(tmp_path: Path) -> No
     with pytest.raises(ParleyError, match="no conversation left of 2 rows") as raised:
         convert.main(workspace(tmp_path, messages))
     assert "1 the target says nothing in this session" in str(raised.value)
+    assert "raise convert.session_gap_minutes" in str(raised.value)
     assert len(rejects(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({"convert__transforms": ["trigger"]}, "change convert.transforms"),
+        ({"convert__languages": ["zh"]}, "add to convert.languages"),
+        ({"convert__max_chars": 1}, "loosen the settings of `convert`"),
+    ],
+)
+def test_no_conversation_left_names_the_setting_that_drops(tmp_path: Path, changes: dict, advice: str) -> None:
+    german = [said(0, ANA, "Wann fährt das Schiff morgen früh ab?"), said(1, BEN, "Um sieben, wenn das Wetter hält.")]
+    with pytest.raises(ParleyError, match=advice) as raised:
+        convert.main(workspace(tmp_path, german, **changes))
+    assert "session_gap" not in str(raised.value)
 
 
 def test_nothing_to_read_points_at_ingest(tmp_path: Path) -> None:
