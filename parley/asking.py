@@ -34,10 +34,11 @@ class Unusable(Exception):
 class NotAsked(Exception):
     """The store has no usable answer to the question of this key yet, and the asker is offline."""
 
-    def __init__(self, key: str, characters: int) -> None:
+    def __init__(self, key: str, characters: int, *, further: int = 0) -> None:
         super().__init__(key)
         self.key = key
         self.characters = characters  # of the prompt
+        self.further = further  # calls that are expected to follow from its answer
 
 
 def parse(answer: Answer, form: type[T]) -> T:
@@ -121,7 +122,9 @@ class Asker:
         with self._lock:
             self._calls_left -= 1
         if self._calls_left < 0:
-            raise self.stop("judge.max_calls is used up, since unusable answers were asked for again: raise it")
+            raise self.stop(
+                "judge.max_calls is used up, more calls were needed than foreseen, or answers asked for again: raise it"
+            )
         with self._first:  # until a call has succeeded one at a time: a wrong key must not cost one a thread
             if not self._caller.welcome:
                 return self._paid(self._ask, key, attempt, prompt, form)

@@ -43,8 +43,10 @@ class Judge(DeepEvalBaseLLM):
     Must not raise TypeError: DeepEval takes that for "knows no schema" and asks a second time.
     """
 
-    def __init__(self, asker: Asker) -> None:
+    def __init__(self, asker: Asker, *, preface: str = "") -> None:
+        self.calls = 0  # that brought a reply
         self._asker = asker
+        self._preface = preface  # of every prompt
         super().__init__(asker.target.model)
 
     def load_model(self) -> "Judge":
@@ -54,10 +56,12 @@ class Judge(DeepEvalBaseLLM):
         return self._asker.target.model
 
     def generate(self, prompt: str, schema: type[T]) -> T:
-        return self._asker.reply(prompt, schema)
+        reply = self._asker.reply(self._preface + prompt, schema)
+        self.calls += 1
+        return reply
 
     async def a_generate(self, prompt: str, schema: type[T]) -> T:
-        return self._asker.reply(prompt, schema)  # never used: metrics run in threads, with async_mode=False
+        return self.generate(prompt, schema)  # never used: metrics run in threads, with async_mode=False
 
 
 _PROMPT = """\

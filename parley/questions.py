@@ -35,12 +35,17 @@ class Plan(Generic[V]):
 
     kept: dict[int, V]  # index of the question -> its verdict
     missing: dict[int, str]  # index of the question -> key of the first call it lacks
-    characters: int  # of the prompts of those calls, each counted once
+    further: dict[str, int]  # such a key -> calls that are expected to follow from its answer
+    characters: int  # of the prompts of those calls, each counted once; what follows as long as what it follows from
 
     @property
     def calls(self) -> int:
         """Calls that are needed; the same one for two questions is one."""
-        return len(set(self.missing.values()))
+        return self.calls_for(list(self.missing))
+
+    def calls_for(self, questions: Sequence[int]) -> int:
+        """Calls that these questions need."""
+        return sum(1 + self.further[key] for key in {self.missing[at] for at in questions if at in self.missing})
 
     @property
     def tokens(self) -> int:
@@ -51,14 +56,17 @@ class Plan(Generic[V]):
 def plan(questions: Sequence[Callable[[], V]]) -> Plan[V]:
     """Puts every question to the kept answers alone; nothing is asked."""
     kept: dict[int, V] = {}
-    missing, sizes = {}, {}
+    missing: dict[int, str] = {}
+    further: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for index, question in enumerate(questions):
         try:
             kept[index] = question()
         except NotAsked as not_asked:
             missing[index] = not_asked.key
-            sizes[not_asked.key] = not_asked.characters
-    return Plan(kept, missing, sum(sizes.values()))
+            further[not_asked.key] = not_asked.further
+            sizes[not_asked.key] = not_asked.characters * (1 + not_asked.further)
+    return Plan(kept, missing, further, sum(sizes.values()))
 
 
 def answer(

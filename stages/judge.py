@@ -7,7 +7,8 @@ A row of data/eval/verdicts.jsonl; the score is null where `status` is "unscored
 "pairwise" stand with the tuned model: 1 its answer was preferred, 0.5 a tie, 0 the base's.
 
     {"schema": 1, "id": "c42-3#5", "model": "tuned", "metric": "coherence", "score": 0.8, "passed": true,
-     "reason": "Answers the question.", "status": "scored", "kind": ""}
+     "reason": "Answers the question.", "status": "scored", "kind": "", "higher_is_better": true,
+     "judge": "gemini-3.6-flash", "deepeval": "4.3.1"}
 
 Without a key nothing is scored, and metrics/judge.json says so. Answers are kept in .judge/answers.sqlite;
 what is there is never asked again, not even after a crash.
@@ -33,7 +34,7 @@ from parley.pairwise import Duel, orders
 from parley.pairwise import summary as pairwise_summary
 from parley.params import read_section, read_value
 from parley.questions import Question, Verdict, answer
-from parley.rubric import read_rubric
+from parley.rubric import Measure, read_judged, read_rubrics
 from parley.stage import add_timing, run
 from parley.statistics import Pair, adjusted, compare
 
@@ -95,7 +96,7 @@ def main(root: Path) -> None:
         Duel(case.context.group or case.context.id, longer(docket, case), *rest[2 * place : 2 * place + 2])
         for place, case in enumerate(docket.cases if params.pairwise else [])
     ]
-    write_verdicts(root, docket, graded, duels, params.threshold)
+    write_verdicts(root, docket, graded, duels, params)
     judge = {"client": params.client, "model": params.model, "deepeval": version("deepeval"), "format": FORMAT}
     metrics = summary(docket, graded, params, seed)
     if params.pairwise:
@@ -127,20 +128,25 @@ def read_docket(root: Path, params: Settings, asker: Asker) -> Docket:
     if params.pairwise:
         for case in cases:
             questions += duel(case, generations["tuned"][case.id].text, generations["base"][case.id].text)
-    planted = trials(cases, params.metrics, count=params.controls, grade=grade, duel=duel if params.pairwise else None)
+    rubrics = list(read_rubrics(params.metrics))
+    planted = trials(cases, rubrics, count=params.controls, grade=grade, duel=duel if params.pairwise else None)
     questions += [question for trial in planted for question in trial.questions]
     return Docket(cases, generations, graded, planted, questions)
 
 
 def grader(params: Settings, asker: Asker) -> Callable[[Case, str, str], Question]:
     """(case, text of an answer, metric) -> the question for its verdict."""
-    rubrics = {name: read_rubric(name) for name in params.metrics}
+    metrics = {name: read_judged(name) for name in params.metrics}
     from parley.judging import Judge, judged
+    from parley.measures import measured
 
     judge = Judge(asker)
 
     def grade(case: Case, text: str, metric: str) -> Question:
-        return lambda: judged(case, Generation(case.id, text, "stop", 0, ()), metric, rubrics[metric], judge)
+        generation, by = Generation(case.id, text, "stop", 0, ()), metrics[metric]
+        if isinstance(by, Measure):
+            return lambda: measured(case, generation, by, asker)
+        return lambda: judged(case, generation, metric, by, judge)
 
     return grade
 
@@ -152,18 +158,19 @@ def longer(docket: Docket, case: Case) -> int:
 
 
 def write_verdicts(
-    root: Path, docket: Docket, graded: Sequence[Verdict], duels: Sequence[Duel], threshold: float
+    root: Path, docket: Docket, graded: Sequence[Verdict], duels: Sequence[Duel], params: Settings
 ) -> None:
     """data/eval/verdicts.jsonl, a row for each verdict and each pair."""
+    by = {"higher_is_better": True, "judge": params.model, "deepeval": version("deepeval")}
     with rows_into(root / "data/eval/verdicts.jsonl") as add:
 
         def row(of: Asked, score: float | None, reason: str, kind: str, passed: bool | None) -> None:
             status = "unscored" if score is None else "scored"
             who = {"id": of.case.id, "model": of.model, "metric": of.metric}
-            add({**who, "score": score, "passed": passed, "reason": reason, "status": status, "kind": kind})
+            add({**who, "score": score, "passed": passed, "reason": reason, "status": status, "kind": kind, **by})
 
         for of, verdict in zip(docket.graded, graded, strict=True):
-            passed = None if verdict.score is None else verdict.score >= threshold
+            passed = None if verdict.score is None else verdict.score >= params.threshold
             row(of, verdict.score, verdict.reason, verdict.kind, passed)
         for case, duel in zip(docket.cases, duels, strict=False):
             row(Asked(case, "tuned", "pairwise"), duel.score, duel.reason, duel.kind, None)

@@ -95,9 +95,10 @@ def test_the_page_of_formats_names_each_one() -> None:
     assert sorted(re.findall(r"^\| `(\w+)`", page, re.MULTILINE)) == plugin_names("formats")
 
 
-def test_the_page_of_the_judge_names_each_client() -> None:
+def test_the_page_of_the_judge_names_each_client_and_metric() -> None:
     page = (ROOT / "docs/judge.md").read_text(encoding="utf-8")
-    assert sorted(re.findall(r"^\| `(\w+)`", page, re.MULTILINE)) == plugin_names("judges")
+    named = sorted(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
+    assert named == sorted(plugin_names("judges") + plugin_names("rubrics", ".yaml"))
 
 
 def test_the_page_of_metrics_names_each_one() -> None:

@@ -18,6 +18,7 @@ from parley.evaluation import cases_of
 from parley.pairwise import orders
 from parley.params import read_section, read_value
 from parley.questions import answer
+from parley.rubric import read_rubrics
 from parley.wording import interval, number
 from stages.judge import RESAMPLES, Settings, grader
 from tools.label import LABELS, agreement
@@ -36,7 +37,7 @@ def judge_check(root: Path, console: Console, *, count: int = 0) -> None:
     cases = [case for case in cases_of(root / "data/eval/cases.jsonl") if case.split == "test"]
     made = trials(
         cases,
-        params.metrics,
+        list(read_rubrics(params.metrics)),
         count=count or params.controls or LEAST,
         grade=grader(params, asker),
         duel=partial(orders, asker=asker) if params.pairwise else None,

@@ -1,6 +1,7 @@
 """make judge-plan: what judging would take now, before anything is sent: calls, tokens and money. Needs no key.
 
-Calls are counted exactly, without those whose answers are kept. Tokens of prompts are estimated as characters / 4;
+Calls are counted exactly, without those whose answers are kept; for DeepEval's own metrics of several calls as many as
+they take as a rule. Tokens of prompts are estimated as characters / 4;
 those of replies, thinking included, as the mean of the answers kept from this model (or 150 while there are few).
 """
 
@@ -50,10 +51,10 @@ def judge_plan(root: Path, prices: Path, console: Console) -> None:
         table.add_column(heading, justify="left" if heading == "asked for" else "right")
     seen: set[str] = set()
     for name, places in kinds(docket, params):
-        calls = {found.missing[place] for place in places if place in found.missing} - seen
-        seen |= calls
+        new = [place for place in places if found.missing.get(place, "") not in seen]
+        seen |= {found.missing[place] for place in places if place in found.missing}
         kept = sum(place in found.kept for place in places)
-        table.add_row(name, f"{len(places):,}", f"{kept:,}", f"{len(calls):,}")
+        table.add_row(name, f"{len(places):,}", f"{kept:,}", f"{found.calls_for(new):,}")
     table.add_row("all", f"{len(docket.questions):,}", f"{len(found.kept):,}", f"{found.calls:,}", style="bold")
     console.print(table)
     measured = asker.reply_tokens(FEW)

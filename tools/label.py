@@ -26,7 +26,7 @@ from parley.evaluation import Case, cases_of, generations_for
 from parley.fencing import expected
 from parley.jsonl import rows_into, rows_of
 from parley.params import read_section, read_value
-from parley.rubric import Rubric, read_rubric
+from parley.rubric import Rubric, read_rubrics
 from parley.statistics import weighted_kappa
 from parley.wording import interval, number
 from stages.judge import MODELS, RESAMPLES, Settings
@@ -49,10 +49,10 @@ class Item:
 def label(root: Path, console: Console) -> None:
     """Asks for scores until all are given or the user stops; every one is on disk before the next is asked."""
     params, seed = read_section(root, "judge", Settings), read_value(root, "seed", int)
-    rubrics = {name: read_rubric(name) for name in params.metrics}
+    rubrics = read_rubrics(params.metrics)  # what has no scale can't be scored by hand
     rows = [row for _, row in rows_of(root / LABELS)] if (root / LABELS).is_file() else []
     done = {(row["answer"], row["metric"]) for row in rows}
-    items = [item for item in items_of(root, params.metrics) if (item.answer, item.metric) not in done]
+    items = [item for item in items_of(root, list(rubrics)) if (item.answer, item.metric) not in done]
     random.Random(seed).shuffle(items)
     console.print(f"{len(rows)} scores in {LABELS}, {len(items)} to give. 0 to 10, s to skip, q to stop.")
     for item in items:

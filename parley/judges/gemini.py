@@ -45,9 +45,10 @@ def connect(*, key: str, model: str, endpoint: str, timeout: float) -> Ask:
 
         config = {
             "response_mime_type": "application/json",
-            "response_schema": _schema(form),
             "max_output_tokens": max_tokens,
         }
+        if schema := _schema(form):
+            config["response_schema"] = schema
         try:
             return _answer(chat.generate_content(prompt, generation_config=config, request_options=options))
         except GoogleAPICallError as error:
@@ -66,12 +67,36 @@ def connect(*, key: str, model: str, endpoint: str, timeout: float) -> Ask:
 
 @functools.cache
 def _schema(form: type[BaseModel]) -> Any:
-    """The package's own rendering of a form, made once, and with the `required` that it leaves out."""
-    from google.generativeai.types import generation_types
+    """A form as Gemini's own kind of schema, made once; None for what that cannot say, such as any key.
 
-    schema = generation_types.to_generation_config_dict({"response_schema": form})["response_schema"]
-    schema.required = list(form.model_fields)
-    return schema
+    The package's own rendering fails on defaults, and leaves `required` out.
+    """
+    from google.generativeai import protos
+
+    whole = form.model_json_schema()
+    rendered = _rendered(whole, whole.get("$defs", {}))
+    return rendered and protos.Schema(rendered)
+
+
+def _rendered(part: dict[str, Any], named: dict[str, Any]) -> dict[str, Any] | None:
+    """The JSON schema `part` as https://ai.google.dev/api/caching#Schema has it (November 2026)."""
+    if "$ref" in part:
+        return _rendered(named[part["$ref"].rpartition("/")[2]], named)
+    choices = [choice for choice in part.get("anyOf", []) if choice.get("type") != "null"]
+    if choices:
+        only = _rendered(choices[0], named) if len(choices) == 1 else None
+        return only and {**only, "nullable": len(choices) < len(part["anyOf"])}
+    found: dict[str, Any] = {"type": part.get("type", "string").upper()}
+    if "enum" in part:
+        found |= {"format": "enum", "enum": part["enum"]}
+    if found["type"] == "ARRAY":
+        found["items"] = _rendered(part["items"], named)
+        return found if found["items"] else None
+    if found["type"] == "OBJECT":
+        inner = {name: _rendered(value, named) for name, value in part.get("properties", {}).items()}
+        found |= {"properties": inner, "required": part.get("required", list(inner))}
+        return found if inner and all(inner.values()) else None
+    return found
 
 
 def _answer(response: Any) -> Answer:

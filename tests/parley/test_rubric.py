@@ -8,7 +8,7 @@ import pytest
 from parley import plugins
 from parley.errors import ParleyError
 from parley.plugins import plugin_names
-from parley.rubric import read_rubric
+from parley.rubric import Measure, Rubric, read_judged, read_rubric, read_rubrics
 
 GOOD = "compares: [input]\nsteps: [Read it.]\nscale:\n  0-4: bad\n  5-9: fair\n  10: good\n"
 
@@ -21,7 +21,17 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ob
     return lambda text: (tmp_path / "rubrics/mine.yaml").write_text(text, encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", plugin_names("rubrics", ".yaml"))
+RUBRICS = plugin_names("rubrics", ".yaml")
+
+
+def test_every_shipped_file_is_a_rubric_or_one_of_deepevals_metrics() -> None:
+    kinds = {type(read_judged(name)) for name in RUBRICS}
+    assert kinds == {Rubric, Measure}
+    with pytest.raises(ParleyError, match="toxicity is DeepEval's ToxicityMetric, which has no scale"):
+        read_rubric("toxicity")
+
+
+@pytest.mark.parametrize("name", list(read_rubrics(RUBRICS)))
 def test_every_shipped_rubric_reads(name: str) -> None:
     rubric = read_rubric(name)
     assert rubric.anchors()[0][0] == 0
