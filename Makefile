@@ -71,7 +71,7 @@ recipe: $(READY) ## Lay a recipe into params.yaml: make recipe NAME=generic [BAS
 
 data-report: $(READY) ## What the walk made of your data, before anything is trained: metrics/data_report.html
 	@python -m tools.preflight
-	@python -m dvc repro encode
+	@python -m dvc repro validate encode
 	@python -m tools.data_report
 
 judge-plan: $(READY) ## What judging would take now: calls, tokens, cost; PRICES=file.yaml for prices of your own

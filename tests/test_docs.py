@@ -1,12 +1,16 @@
 """README, CONTRIBUTING and `make help` against what is there."""
 
 import itertools
+import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from parley.conversation import Conversation, Turn
+from parley.evaluation import Generation
 from parley.params import read_yaml
 from parley.plugins import plugin, plugin_names
 
@@ -15,16 +19,93 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
+SECTIONS = [name for name, value in read_yaml(ROOT / "params.yaml").items() if isinstance(value, dict)]
+
+
 def code_blocks(text: str, language: str) -> list[str]:
     return [
         body for name, body in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE) if name == language
     ]
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
-def test_every_make_command_in_the_docs_exists(page: str) -> None:
-    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE))
-    assert named and named <= TARGETS
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.*"))]
+PAGES = [path for path in PAGES if path.suffix in (".md", ".ipynb")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_command_in_the_docs_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:`|^|    |!|\$ |&& )make (?:[A-Z]+=\S+ )?([a-z-]+)", text, re.MULTILINE))
+    assert named - {"x"} <= TARGETS  # `make x` is any command
+    for module in re.findall(r"python -m ((?:tools|stages|bench)\.\w+)", text):
+        assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file(), module
+    for script in re.findall(r"python (\w+/\w+\.py)", text):
+        assert (ROOT / script).is_file(), script
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_recipe_and_setting_that_the_docs_name_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    values = read_yaml(ROOT / "params.yaml")
+    for recipe in re.findall(r"make recipe NAME=(\w+)", text):
+        assert recipe == "mine" or (ROOT / f"recipes/{recipe}.yaml").is_file(), recipe
+    free = {"train.sft", "train.lora", "ingest.columns"}  # hold other libraries' fields, or the user's columns
+    for name in re.findall(rf"`((?:{'|'.join(SECTIONS)})(?:\.[a-z_0-9]+)+)(?:: [^`]*)?`", text):
+        place = values
+        for depth, part in enumerate(name.split(".")):
+            if ".".join(name.split(".")[:depth]) in free:
+                break
+            assert isinstance(place, dict) and part in place, (page.name, name)
+            place = place[part]
+
+
+def test_every_message_on_the_page_of_troubles_is_one_that_the_code_has() -> None:
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    sources = [path for folder in ("parley", "stages", "tools") for path in (ROOT / folder).rglob("*.*")]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sources if path.suffix in (".py", ".sh"))
+    joined = re.sub(r'"\s*f?"', "", code)  # sentences over several lines
+    messages = re.findall(r"^\| `([^`]+)`", page, re.MULTILINE)
+    assert len(messages) > 25
+    assert [message for message in messages if message not in joined] == []
+
+
+def test_python_in_the_page_of_extensions_is_a_plug_in() -> None:
+    metric, transform = code_blocks((ROOT / "docs/extend.md").read_text(encoding="utf-8"), "python")
+    made: dict[str, Any] = {}
+    exec(metric, made)
+    assert made["score"](None, Generation("a", "HELLO!", "stop", 3, ())).value == 1
+    exec(transform, made)
+    turns = (Turn("user", "a"), Turn("assistant", "b"), Turn("user", "c"))
+    (cut,) = made["apply"](Conversation("x", turns))
+    assert cut.turns == turns[:2] and made["apply"](cut) == [cut]
+
+
+def test_every_kind_of_plug_in_is_on_the_page_of_extensions() -> None:
+    page = (ROOT / "docs/extend.md").read_text(encoding="utf-8")
+    folders = set(re.findall(r"`parley/(\w+)/NAME", page))
+    own = {path.name for path in (ROOT / "parley").iterdir() if path.is_dir() and path.name[0] != "_"}
+    assert folders == own - {"pages", "embedded", "domains"}
+
+
+def test_every_page_of_the_docs_can_be_reached_from_the_readme() -> None:
+    todo, seen = {"README.md"}, set()
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        place = ROOT / name
+        links = re.findall(r"\]\((?!https?://|#)([^)#]+)", place.read_text(encoding="utf-8"))
+        found = {(place.parent / link).resolve().relative_to(ROOT).as_posix() for link in links}
+        todo |= {link for link in found if link.endswith((".md", ".ipynb"))} - seen
+    assert {path.relative_to(ROOT).as_posix() for path in PAGES if path.parent.name == "docs"} <= seen
+
+
+def test_the_notebook_is_one() -> None:
+    cells = json.loads((ROOT / "docs/parley.ipynb").read_bytes())["cells"]
+    assert any("Not run" in "".join(cell["source"]) for cell in cells)
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            lines = [re.sub(r"^( *)[!%].*", r"\1pass", line) for line in "".join(cell["source"]).splitlines()]
+            compile("\n".join(lines), "cell", "exec")
 
 
 def test_make_help_lists_every_target_with_its_line() -> None:

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from parley.evaluation import Case, Generation
-from tools.pages import HERE, PAGES, parts
+from tools.pages import PAGES, parts
 
 
 @pytest.mark.parametrize(
