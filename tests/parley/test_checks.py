@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parley.checks import CHECKS, PROFILES, SHAPE, control_tokens, findings
+from parley.checks import CHECKS, PROFILES, control_tokens, findings
 from parley.conversation import Conversation, ToolCall, Turn, to_sharegpt
+from parley.row_shape import SHAPE
 
 TOOLS = json.dumps(
     [{"name": "find", "parameters": {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}}]
