@@ -30,6 +30,7 @@ from parley.memory import Need, Shape, config_of, of_training, shape_of
 from parley.models import Model, computes_bf16, pick_device, quiet
 from parley.runtime import Runtime
 from parley.sft import Train, sft_config
+from parley.training_rows import packed_rows
 
 PEAK = 989e12
 STEPS, WARM = 12, 4
@@ -80,7 +81,7 @@ def run(place: Path, params: Train, examples: list[Example], steps: int) -> tupl
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     loaded = stage._load_model(place, MODEL, params, config)
-    rows = stage._rows(examples, examples[:1], loaded, params, prove=False)
+    rows = packed_rows(examples, examples[:1], loaded, params, prove=False)
     trainer = stage._trainer(place, loaded, params, config, *rows, save_steps=0)
     ends: list[float] = []
 

@@ -12,7 +12,6 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,52 +24,16 @@ from trl import SFTTrainer
 
 from parley.checkpoints import seal
 from parley.errors import ParleyError
-from parley.examples import Example
 from parley.files import link_tree, read_json, write_json
+from parley.journal import Epochs, Journal
 from parley.memory import PLAIN_HEAD_LOGITS
-from parley.packing import IGNORED, flatten
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Examples and the rows they are packed into."""
-
-    examples: Sequence[Example]
-    rows: Sequence[Sequence[int]]  # indices of examples
-
-    def batch(self, rows: Sequence[int]) -> dict[str, Any]:
-        """The flattened batch of some rows; `examples` holds the indices, for errors."""
-        indices = [index for row in rows for index in self.rows[row]]
-        found = [self.examples[index] for index in indices]
-        flat = flatten(
-            [example.input_ids for example in found],
-            [example.labels for example in found],
-            [example.weights for example in found],
-        )
-        return {**flat, "examples": indices}
-
-
-@dataclass(slots=True)
-class Journal:
-    """What training writes down; kept in each checkpoint, so that a resumed run's is complete."""
-
-    steps: list[dict[str, Any]] = field(default_factory=list)  # step, loss, lr, grad_norm, tokens, trained_tokens
-    evaluations: list[dict[str, Any]] = field(default_factory=list)  # epoch, step, loss, tokens, examples
+from parley.packing import IGNORED
+from parley.training_rows import Rows
 
 
 def _held(weight: torch.Tensor) -> torch.Tensor:
     """The part of a weight that this process holds: DeepSpeed and FSDP2 cut weights up, each in its way."""
     return getattr(weight, "ds_tensor", getattr(weight, "_local_tensor", weight))
-
-
-@dataclass(frozen=True, slots=True)
-class Epochs:
-    """What becomes of an epoch's weights, and when the epochs end."""
-
-    keep: bool  # every epoch's weights, not only the best one's
-    best_by: str  # "last", "val_loss", or "separation" where `measure` gives it
-    patience: int  # epochs without a better one, after which training ends; 0: all epochs
-    measure: Callable[[Any], dict[str, Any]] | None = None  # further figures of a model, for the journal
 
 
 class PackedTrainer(SFTTrainer):
@@ -203,16 +166,8 @@ class PackedTrainer(SFTTrainer):
                     shutil.rmtree(folder)
 
     def best_epoch(self, *, first: bool = False) -> int:
-        """The epoch to publish, from 1: the last, or the best one, of equals the last, which has seen the most.
-
-        first: of equals the first, from which on nothing was better.
-        """
-        rows = self.journal.evaluations[1:]
-        if self.epochs.best_by == "last":
-            return len(rows)
-        by_separation = self.epochs.best_by == "separation"
-        good = [row["separation"] if by_separation else -row["loss"] for row in rows]
-        return max(range(1, len(good) + 1), key=lambda epoch: (good[epoch - 1], -epoch if first else epoch))
+        """The epoch to publish, from 1; `first`: of equals the first."""
+        return self.epochs.best(self.journal.evaluations[1:], first=first)
 
     def evaluate_epoch(self) -> None:
         """Writes down the mean nats/token over the validation split. Draws no random number."""

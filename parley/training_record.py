@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from parley.files import publish, sha256_file, write_json
+from parley.journal import Journal
 from parley.models import load_tokenizer, read_base
 from parley.sft import Train
-from parley.trainer import Journal, PackedTrainer
+from parley.trainer import PackedTrainer
 
 
 def training_info(folder: Path, trainer: PackedTrainer, params: Train, parts: Mapping[str, Any]) -> dict[str, Any]:

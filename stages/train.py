@@ -21,8 +21,9 @@ from parley import topology
 from parley.adapters import load_adapter, name_base, sum_start
 from parley.checkpoints import checkpoints, folder_of, newest, remove
 from parley.errors import ParleyError
-from parley.examples import Example, read_examples
+from parley.examples import read_examples
 from parley.files import link_tree, publish, sha256_file, sha256_tree, write_json
+from parley.journal import Epochs
 from parley.memory import Need, of_training
 from parley.models import (
     Model,
@@ -35,19 +36,19 @@ from parley.models import (
     read_base,
     set_threads,
 )
-from parley.packing import IGNORED, best_fit
 from parley.params import Section, read_section, read_value
 from parley.runtime import Runtime
 from parley.separation import separation
 from parley.sft import Train, choose_precision, lora_config, sft_config
 from parley.stage import add_timing, run
 from parley.trackers import check_ready
+from parley.training_rows import Rows, packed_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
     from trl import SFTConfig
 
-    from parley.trainer import PackedTrainer, Rows
+    from parley.trainer import PackedTrainer
 
 BASE = "models/base"
 
@@ -72,12 +73,14 @@ _CODE = [
         for name in (
             "attention",
             "examples",
+            "journal",
             "models",
             "packing",
             "separation",
             "sft",
             "topology",
             "trainer",
+            "training_rows",
             "triggers",
         )
     ),
@@ -110,7 +113,7 @@ def main(root: Path) -> None:
         further = {**topology.settings(root, params.strategy), "gradient_checkpointing": need.run.checkpointing}
         config = sft_config(params, runtime, precision=precision, seed=seed, folder=folder, further=further)
         model = _load_model(root, model_params, params, config)
-        rows = _rows(train, val, model, params, prove=not sharded)
+        rows = packed_rows(train, val, model, params, prove=not sharded)
         trainer = _trainer(root, model, params, config, *rows, save_steps=runtime.save_steps)
         topology.prove(trainer.accelerator, params.strategy, params.processes)
         checkpoint = topology.from_first(newest(folder) if first else None)
@@ -173,56 +176,20 @@ def _load_model(root: Path, model_params: Model, params: Train, config: "SFTConf
     return model
 
 
-def _rows(
-    train: list[Example], val: list[Example], model: "PreTrainedModel", params: Train, *, prove: bool
-) -> tuple["Rows", "Rows"]:
-    """Both splits in rows as long as the longest training example, or one example each; refuses what cannot train.
-
-    prove: that examples of a row do not see each other, which takes a model whose weights are all here.
-    """
-    from parley.attention import prove_isolation
-    from parley.trainer import Rows
-
-    if not train:
-        raise ParleyError("data/encoded/train.parquet holds no example: see metrics/encode.json for what was dropped")
-    if not val and params.best_by != "last":
-        raise ParleyError(
-            f"train.best_by is {params.best_by}, and data/encoded/val.parquet holds no example: take last"
-        )
-    size = model.get_input_embeddings().num_embeddings
-    for example in (*train, *val):
-        if max(example.input_ids) >= size:
-            raise ParleyError(
-                f"example {example.id} has token {max(example.input_ids)}, the base model knows {size}: "
-                "tokenizer and weights do not belong together; look at model.name, then `dvc repro -f base`"
-            )
-        if all(label == IGNORED for label in example.labels[1:]):
-            raise ParleyError(f"example {example.id} has no trained token: run `dvc repro -f encode`")
-    if prove and (params.packing or params.batch_size > 1):
-        prove_isolation(model, min((example.input_ids for example in train), key=lambda ids: abs(len(ids) - 64)))
-    longest = max(len(example.input_ids) for example in train)
-    packed = []
-    for examples in (train, val):
-        lengths = [len(example.input_ids) for example in examples]
-        groups = best_fit(lengths, max(longest, *lengths)) if params.packing else [[i] for i in range(len(lengths))]
-        packed.append(Rows(examples, groups))
-    return packed[0], packed[1]
-
-
 def _trainer(
     root: Path,
     model: "PreTrainedModel",
     params: Train,
     config: "SFTConfig",
-    train: "Rows",
-    val: "Rows",
+    train: Rows,
+    val: Rows,
     *,
     save_steps: int,
 ) -> "PackedTrainer":
     """The model with its adapter and everything around it, ready to train."""
     from transformers import PrinterCallback
 
-    from parley.trainer import Epochs, PackedTrainer
+    from parley.trainer import PackedTrainer
 
     base = read_base(root / BASE)
     try:
@@ -250,7 +217,7 @@ def _trainer(
     return trainer
 
 
-def _measure(root: Path, params: Train, val: "Rows") -> Callable[[Any], dict[str, Any]] | None:
+def _measure(root: Path, params: Train, val: Rows) -> Callable[[Any], dict[str, Any]] | None:
     """What else is measured each epoch: nothing, or whether a trigger-conditioned model fires when it is due."""
     if params.best_by != "separation":
         return None

@@ -1,0 +1,34 @@
+"""The journal of a training run: each step, each epoch's evaluation, and which epoch is the best by them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Journal:
+    """What training writes down; kept in each checkpoint, so that a resumed run's is complete."""
+
+    steps: list[dict[str, Any]] = field(default_factory=list)  # step, loss, lr, grad_norm, tokens, trained_tokens
+    evaluations: list[dict[str, Any]] = field(default_factory=list)  # epoch, step, loss, tokens, examples
+
+
+@dataclass(frozen=True, slots=True)
+class Epochs:
+    """What becomes of an epoch's weights, and when the epochs end."""
+
+    keep: bool  # every epoch's weights, not only the best one's
+    best_by: str  # "last", "val_loss", or "separation" where `measure` gives it
+    patience: int  # epochs without a better one, after which training ends; 0: all epochs
+    measure: Callable[[Any], dict[str, Any]] | None = None  # further figures of a model, for the journal
+
+    def best(self, rows: Sequence[Mapping[str, Any]], *, first: bool = False) -> int:
+        """The epoch to publish, from 1: the last, or the best one, of equals the last, which has seen the most.
+
+        rows: the evaluation after each epoch. first: of equals the first, from which on nothing was better.
+        """
+        if self.best_by == "last":
+            return len(rows)
+        by_separation = self.best_by == "separation"
+        good = [row["separation"] if by_separation else -row["loss"] for row in rows]
+        return max(range(1, len(good) + 1), key=lambda epoch: (good[epoch - 1], -epoch if first else epoch))
