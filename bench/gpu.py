@@ -26,7 +26,8 @@ from typing import Any
 from bench.train import ROOT, prepare_base, timed, trl, write_chats
 from bench.train import chats as text_chats
 from parley.examples import Example
-from parley.memory import Need, Shape, config_of, of_training, shape_of
+from parley.memory import Need, of_training
+from parley.model_shapes import Shape, config_of, shape_of
 from parley.models import Model, computes_bf16, pick_device, quiet
 from parley.runtime import Runtime
 from parley.sft import Train, sft_config

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from bench.train import BATCH_ROWS, ROOT, parley, prepare
 from parley.examples import read_examples
-from parley.memory import Run, config_of, estimate, shape_of
+from parley.memory import Run, estimate
+from parley.model_shapes import config_of, shape_of
 
 METHODS = {"full": ("full", "none"), "LoRA": ("lora", "none"), "QLoRA": ("lora", "nf4")}
 

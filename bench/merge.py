@@ -16,13 +16,13 @@ from pathlib import Path
 
 from bench.memory import peak
 from parley.folding import SHARD
-from parley.memory import config_of
+from parley.model_shapes import config_of
 
 MAKE = """
 import sys, torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
-from parley.memory import config_of
+from parley.model_shapes import config_of
 torch.set_default_dtype(torch.bfloat16)
 model = AutoModelForCausalLM.from_config(config_of(sys.argv[1]))
 model.save_pretrained(sys.argv[2], max_shard_size="1GB")

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from parley.conversation import Conversation, ToolCall, Turn
@@ -41,53 +41,65 @@ def neutralise(control: re.Pattern[str], conversation: Conversation, *, by: str 
         text = "\n".join([conversation.system, *(turn.text for turn in conversation.turns)])
         if not control.search(text) and not _MARKS.search(text):
             return conversation, 0
-    found = 0
-
-    def clean(value: Any) -> Any:
-        nonlocal found
-        if isinstance(value, str):
-            value, marks = _MARKS.subn("\ufffd", value)
-            found += marks
-            # Again until none is left: a broken string can leave one that overlapped it.
-            while (result := control.subn(lambda match: match[0][0] + by + match[0][1:], value))[1]:
-                value = result[0]
-                found += result[1]
-            return value
-        if isinstance(value, Mapping):
-            return {clean(key): clean(inner) for key, inner in value.items()}
-        return [clean(inner) for inner in value] if isinstance(value, list) else value
-
-    def clean_around(text: str, tag: re.Pattern[str] = _TAG) -> str:
-        return "".join(part if tag.fullmatch(part) else clean(part) for part in tag.split(text))
-
-    def clean_answer(text: str) -> str:
-        parts, place = [], 0
-        if thought := _THOUGHT.match(text):
-            parts, place = [thought[1], clean(thought[2]), thought[3]], thought.end()
-        for block in BLOCK.finditer(text, place) if in_text else ():
-            if block[1] is not None and call_of(block[1]):
-                parts += [clean(text[place : block.start()]), clean_around(block[0])]
-                place = block.end()
-        return "".join([*parts, clean(text[place:])])
-
-    def clean_turn(turn: Turn) -> Turn:
-        if turn.role == "assistant":
-            text = clean_answer(turn.text)
-        elif in_text and _RESULTS.fullmatch(turn.text):
-            text = clean_around(turn.text, _RESULT_TAG)
-        else:
-            text = clean(turn.text)
-        calls = tuple(ToolCall(clean(call.name), clean(call.arguments)) for call in turn.calls)
-        return replace(turn, text=text, calls=calls)
-
     in_text = "<tools>" in conversation.system and bool(tools_in(conversation.system)[1])
-    turns = tuple(map(clean_turn, conversation.turns))
-    # The template sees the tools decoded, so an escape in the JSON must not hide a control string.
-    tools = json.dumps(clean(json.loads(conversation.tools)), ensure_ascii=False) if conversation.tools else ""
+    breaker = _Breaker(control, by, in_text)
     cleaned = replace(
         conversation,
-        turns=turns,
-        system=clean_around(conversation.system) if in_text else clean(conversation.system),
-        tools=tools,
+        turns=tuple(map(breaker.turn, conversation.turns)),
+        system=breaker.around(conversation.system, _TAG) if in_text else breaker.clean(conversation.system),
+        # The template sees the tools decoded, so an escape in the JSON must not hide a control string.
+        tools=json.dumps(breaker.clean(json.loads(conversation.tools)), ensure_ascii=False)
+        if conversation.tools
+        else "",
     )
-    return (cleaned if found else conversation), found
+    return (cleaned if breaker.found else conversation), breaker.found
+
+
+@dataclass(slots=True)
+class _Breaker:
+    """Breaks control strings in one conversation, and counts them."""
+
+    control: re.Pattern[str]
+    by: str
+    in_text: bool  # whether the conversation's calls stand in its texts
+    found: int = 0
+
+    def clean(self, value: Any) -> Any:
+        """The value with every control string in it broken, in keys too."""
+        if isinstance(value, str):
+            value, marks = _MARKS.subn("\ufffd", value)
+            self.found += marks
+            # Again until none is left: a broken string can leave one that overlapped it.
+            while (result := self.control.subn(lambda match: match[0][0] + self.by + match[0][1:], value))[1]:
+                value = result[0]
+                self.found += result[1]
+            return value
+        if isinstance(value, Mapping):
+            return {self.clean(key): self.clean(inner) for key, inner in value.items()}
+        return [self.clean(inner) for inner in value] if isinstance(value, list) else value
+
+    def around(self, text: str, tag: re.Pattern[str]) -> str:
+        """The text, all but its tags cleaned."""
+        return "".join(part if tag.fullmatch(part) else self.clean(part) for part in tag.split(text))
+
+    def answer(self, text: str) -> str:
+        """The assistant's text, but the tags around a thought at its start and around its calls."""
+        parts, place = [], 0
+        if thought := _THOUGHT.match(text):
+            parts, place = [thought[1], self.clean(thought[2]), thought[3]], thought.end()
+        for block in BLOCK.finditer(text, place) if self.in_text else ():
+            if block[1] is not None and call_of(block[1]):
+                parts += [self.clean(text[place : block.start()]), self.around(block[0], _TAG)]
+                place = block.end()
+        return "".join([*parts, self.clean(text[place:])])
+
+    def turn(self, turn: Turn) -> Turn:
+        """The turn, cleaned as its role asks."""
+        if turn.role == "assistant":
+            text = self.answer(turn.text)
+        elif self.in_text and _RESULTS.fullmatch(turn.text):
+            text = self.around(turn.text, _RESULT_TAG)
+        else:
+            text = self.clean(turn.text)
+        calls = tuple(ToolCall(self.clean(call.name), self.clean(call.arguments)) for call in turn.calls)
+        return replace(turn, text=text, calls=calls)

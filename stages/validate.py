@@ -149,13 +149,7 @@ def check(path: Path, quality: Mapping[bytes, int], params: Validate, tally: Tal
         kept[number] = replace(row_of(conversation, source), group=group_of(conversation, params.group_by))
         if params.near_duplicates < 1:
             near.add(words(conversation))
-    rejected = tally.dropped.total() - tally.dropped["W101"] - tally.dropped["low_quality"]
-    if rejected > params.max_reject_ratio * tally.rows_in:
-        codes = ", ".join(f"{code} {count}" for code, count in sorted(tally.dropped.items()) if code != "W101")
-        raise ParleyError(
-            f"{rejected} of {tally.rows_in} rows are rejected ({codes}), more than validate.max_reject_ratio "
-            f"{params.max_reject_ratio} allows: mend them as data/rejects/validate.jsonl says, or raise the ratio"
-        )
+    refuse(tally, params.max_reject_ratio)
     if not kept:
         why = "; lower validate.min_quality" if tally.dropped["low_quality"] else ""
         raise ParleyError(f"no conversation left of {tally.rows_in} rows: data/rejects/validate.jsonl says why{why}")
@@ -164,6 +158,17 @@ def check(path: Path, quality: Mapping[bytes, int], params: Validate, tally: Tal
         reason = f"near duplicate of {kept[numbers[like]].id} (J={alike:.2f})"
         tally.drop("W102", kept.pop(numbers[place]), reason)
     return kept
+
+
+def refuse(tally: Tally, ratio: float) -> None:
+    """Raises ParleyError when more than this share of the rows failed a check."""
+    failed = {code: count for code, count in tally.dropped.items() if code not in ("W101", "low_quality")}
+    if sum(failed.values()) > ratio * tally.rows_in:
+        codes = ", ".join(f"{code} {count}" for code, count in sorted(failed.items()))
+        raise ParleyError(
+            f"{sum(failed.values())} of {tally.rows_in} rows are rejected ({codes}), more than "
+            f"validate.max_reject_ratio {ratio} allows: mend them as data/rejects/validate.jsonl says, or raise the ratio"
+        )
 
 
 def drawn(kept: dict[int, Row], limit: int, seed: int, tally: Tally) -> dict[int, Row]:

@@ -15,19 +15,8 @@ from pathlib import Path
 
 from parley.errors import ParleyError
 from parley.files import publish
-from parley.memory import (
-    GB,
-    Run,
-    Shape,
-    config_of,
-    estimate,
-    fitting,
-    generation,
-    known_models,
-    largest_batch,
-    settings,
-    shape_of,
-)
+from parley.memory import GB, Run, estimate, fitting, generation, largest_batch, settings
+from parley.model_shapes import Shape, config_of, known_models, shape_of
 from parley.models import Model, pick_device, quiet, read_base, room_on
 from parley.params import read_section
 from parley.sft import Train, choose_precision

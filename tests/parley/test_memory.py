@@ -7,19 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.errors import ParleyError
-from parley.memory import (
-    GB,
-    Need,
-    Run,
-    config_of,
-    estimate,
-    fitting,
-    generation,
-    known_models,
-    largest_batch,
-    planned,
-    shape_of,
-)
+from parley.memory import GB, Need, Run, estimate, fitting, generation, largest_batch, planned
+from parley.model_shapes import config_of, known_models, shape_of
 
 PUBLISHED = {  # parameters, as each model's card says
     "Qwen2.5-0.5B": 494_032_768,
