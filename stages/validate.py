@@ -167,7 +167,7 @@ def refuse(tally: Tally, ratio: float) -> None:
         codes = ", ".join(f"{code} {count}" for code, count in sorted(failed.items()))
         raise ParleyError(
             f"{sum(failed.values())} of {tally.rows_in} rows are rejected ({codes}), more than "
-            f"validate.max_reject_ratio {ratio} allows: mend them as data/rejects/validate.jsonl says, or raise the ratio"
+            f"validate.max_reject_ratio {ratio} allows: mend them as data/rejects/validate.jsonl says, or raise it"
         )
 
 
