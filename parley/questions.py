@@ -13,6 +13,7 @@ from typing import Generic, TypeAlias, TypeVar
 from parley.answers import Ask
 from parley.asking import Asker, NotAsked
 from parley.errors import ParleyError
+from parley.progress import tracked
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +112,10 @@ def _in_threads(
 
     A few threads more than calls at once: while one writes its answer to the disk, another calls.
     """
-    from tqdm import tqdm
-
     with ThreadPoolExecutor(threads + threads // 4) as pool:
         futures = {pool.submit(questions[index]): index for index in indices}
         try:
-            done = tqdm(as_completed(futures), total=len(futures), desc=name, unit="verdict", disable=None)
+            done = tracked(as_completed(futures), name, len(futures), "verdicts")
             return {futures[future]: future.result() for future in done}
         except BaseException:
             asker.stop("stopped")

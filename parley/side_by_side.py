@@ -11,16 +11,7 @@ from parley.errors import ParleyError
 from parley.evaluation import Case, Generation, cases_of, generations_of
 from parley.jsonl import rows_of
 
-# What a sample may be marked as, and how the page says it.
-MARKS = {
-    "nearer": "tuned expected the person's words more",
-    "farther": "base expected the person's words more",
-    "won": "judge prefers tuned",
-    "lost": "judge prefers base",
-    "same": "both say the same",
-    "empty": "an empty answer",
-    "cut": "a cut-off answer",
-}
+MOST_VALUES = 8  # of a label; one with more tells cases apart, not kinds of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +23,40 @@ class Sample:
     earlier: Sequence[Turn]  # before the assistant last spoke
     latest: Sequence[Turn]  # since: what is answered
     reference: Turn
+    labels: Mapping[str, Any]  # the recipe's, such as the cell of a trigger's table
     answers: Mapping[str, Generation]  # tuned, base
     verdicts: Mapping[str, Sequence[Mapping[str, Any]]]  # rows of data/eval/verdicts.jsonl
 
     @property
     def marks(self) -> list[str]:
-        """Those of MARKS that hold."""
+        """What holds of it, in words by which a reader may pick."""
         tuned, base = self.answers["tuned"], self.answers["base"]
         won = next((row["score"] for row in self.verdicts["tuned"] if row["metric"] == "pairwise"), None)
         closer = sum(tuned.reference_logprobs) - sum(base.reference_logprobs)
         holds = {
-            "nearer": closer > 0,
-            "farther": closer < 0,
-            "won": won == 1,
-            "lost": won == 0,
-            "same": tuned.text == base.text,
-            "empty": not (tuned.text.strip() and base.text.strip()),
-            "cut": "length" in (tuned.finish, base.finish),
+            "judge prefers tuned": won == 1,
+            "judge prefers base": won == 0,
+            "tuned expected the person's words more": closer > 0,
+            "base expected the person's words more": closer < 0,
+            "tuned says what the person said": tuned.text.strip() == self.reference.text.strip(),
+            "both say the same": tuned.text == base.text,
+            "an empty answer": not (tuned.text.strip() and base.text.strip()),
+            "a cut-off answer": "length" in (tuned.finish, base.finish),
         }
-        return [mark for mark in MARKS if holds[mark]]
+        return [mark for mark, held in holds.items() if held] + [f"{key}: {value}" for key, value in self.kinds]
+
+    @property
+    def kinds(self) -> list[tuple[str, str]]:
+        """Its labels that are words."""
+        return [(key, value) for key, value in sorted(self.labels.items()) if isinstance(value, str) and value]
 
 
-def filters(found: Sequence[Sample]) -> list[tuple[str, str, int]]:
-    """(mark, what it says, samples that have it) of the marks that tell some samples from others."""
-    counts = Counter(mark for sample in found for mark in sample.marks)
-    return [(mark, said, counts[mark]) for mark, said in MARKS.items() if 0 < counts[mark] < len(found)]
+def filters(found: Sequence[Sample]) -> list[tuple[str, int]]:
+    """(mark, samples that have it) of the marks that tell some samples from others."""
+    values = Counter(key for key, _ in {kind for sample in found for kind in sample.kinds})
+    many = [f"{key}: " for key, count in values.items() if count > MOST_VALUES]
+    counts = Counter(mark for sample in found for mark in sample.marks if not mark.startswith(tuple(many)))
+    return [(mark, count) for mark, count in counts.items() if count < len(found)]
 
 
 def samples(evaluated: Path, most: int) -> Iterator[Sample]:
@@ -76,6 +76,7 @@ def samples(evaluated: Path, most: int) -> Iterator[Sample]:
             earlier,
             latest,
             case.reference,
+            case.labels,
             {model: answer_to(case, found, evaluated / f"{model}.jsonl") for model, found in models.items()},
             {model: verdicts.get((case.id, model), []) for model in models},
         )

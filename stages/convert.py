@@ -29,6 +29,7 @@ from parley.languages import known_languages, language_of
 from parley.params import Section, read_section
 from parley.people import People, meet, who_else, without_quotes
 from parley.plugins import plugin, plugin_names
+from parley.progress import lines_of, progress
 from parley.redaction import Redact, Redactor
 from parley.sessions import Burst, Said, bursts, sessions, turns, windows
 from parley.stage import run, write_counts
@@ -93,17 +94,19 @@ def main(root: Path) -> None:
     redact = read_section(root, "redact", Redact)
     transforms = chosen(params.transforms, read_section(root, "transforms", Transforms))
     messages = root / "data/interim/messages.jsonl"
+    finished = root / "data/interim/conversations.jsonl"
     people = meet((message_of(row) for _, row in rows_of(messages)), opted_out=set(params.exclude_authors))
     check(params, people)
     redactor = Redactor(redact, people.names, opted_out=params.exclude_authors)
     with (
         rows_into(root / "data/sharegpt/conversations.jsonl") as add,
         rows_into(root / "data/rejects/convert.jsonl") as reject,
+        progress("convert", lines_of(messages, finished), "rows") as bar,
     ):
         out = Out(add, reject, redactor, transforms, params, blocked(params.block_words))
-        for _, rows in groupby(rows_of(messages), key=lambda row: row[1]["channel"]):
+        for _, rows in groupby(bar.over(rows_of(messages)), key=lambda row: row[1]["channel"]):
             convert_channel((message_of(row) for _, row in rows), params, people, out)
-        for _, row in rows_of(root / "data/interim/conversations.jsonl"):
+        for _, row in bar.over(rows_of(finished)):
             import_conversation(from_sharegpt(row), params, out)
     if not out.conversations:
         raise ParleyError(nothing_left(out))

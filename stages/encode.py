@@ -30,6 +30,7 @@ from parley.loss import Loss, only_last, speaker_of, targets_of
 from parley.models import load_tokenizer
 from parley.packing import IGNORED
 from parley.params import Section, read_section
+from parley.progress import lines_of, progress
 from parley.runtime import Runtime
 from parley.stage import run, write_counts
 from parley.workers import in_order
@@ -92,7 +93,12 @@ def main(root: Path) -> None:
         )
     facts = {"max_length": params.max_length, "loss": params.loss, "end_id": template.end_id}
     counts = {split: Counts() for split in SPLITS}
-    with publish(root / "data/encoded") as made, rows_into(root / "data/rejects/encode.jsonl") as reject:
+    total = lines_of(*(root / f"data/splits/{split}.jsonl" for split in SPLITS))
+    with (
+        publish(root / "data/encoded") as made,
+        rows_into(root / "data/rejects/encode.jsonl") as reject,
+        progress("encode", total, "conversations") as bar,
+    ):
         made.mkdir()
 
         def parts(split: str) -> Iterator[bytes]:
@@ -100,6 +106,7 @@ def main(root: Path) -> None:
             batches = iter(lambda: list(islice(rows, BATCH)), [])
             for part in in_order(partial(encode_rows, base, params), batches, workers=runtime.workers):
                 counts[split].add(part.counts)
+                bar.advance(part.counts.rows_in)
                 for row in part.rejected:
                     reject(row)
                 yield part.examples

@@ -9,7 +9,6 @@ python -m stages.generate --model PATH_OR_ID --out FILE
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from parley.latency import percentiles
 from parley.loading import load
 from parley.models import Model, quiet, set_threads
 from parley.params import Section, read_section
+from parley.progress import progress
 from parley.stage import add_timing, run
 
 if TYPE_CHECKING:
@@ -48,8 +48,6 @@ def main(root: Path, which: str) -> None:
 
 def answer(root: Path, source: Path | str, out: Path) -> None:
     """Writes to `out` what the model at `source` (a folder, or a Hub id) does with root's test cases."""
-    from tqdm import tqdm
-
     params = read_section(root, "generate", Generate)
     settings = read_section(root, "model", Model)
     set_threads(settings.threads)
@@ -65,7 +63,7 @@ def answer(root: Path, source: Path | str, out: Path) -> None:
     cases = list(cases_of(root / "data/eval/cases.jsonl"))
     prompts = [prompt_of(template, case, max_new_tokens=params.max_new_tokens, context=context) for case in cases]
 
-    with tqdm(total=len(cases), unit="case", desc=f"{source}", disable=not sys.stderr.isatty()) as progress:
+    with progress(f"generate: {source}", len(cases), "cases") as bar:
         start = time.monotonic()
         logprobs = reference_logprobs(model, prompts, batch_size=params.batch_size)
         scored = time.monotonic()
@@ -75,7 +73,7 @@ def answer(root: Path, source: Path | str, out: Path) -> None:
             prompts,
             sampling=Sampling(params.max_new_tokens),
             batch_size=params.batch_size,
-            done=progress.update,
+            done=bar.advance,
         )
         seconds = time.monotonic() - scored
     with rows_into(out) as add:

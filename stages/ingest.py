@@ -16,7 +16,7 @@ import shutil
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from operator import attrgetter
@@ -32,6 +32,7 @@ from parley.jsonl import rows_into, rows_onto
 from parley.numbering import checksum, join_rows
 from parley.params import Section, read_section
 from parley.plugins import plugin, plugin_names
+from parley.progress import progress
 from parley.reading import Record, Rejected, head_of
 from parley.runtime import Runtime
 from parley.shapes import described
@@ -120,7 +121,7 @@ def ingest(root: Path) -> None:
                     for inner in opened(*file, unpacked, params.columns)
                 )
             ]
-            parts = list(in_order(read_file, jobs, workers=workers))
+            parts = list(read_all(jobs, workers))
         tally = Tally()
         for part in parts:
             tally.add(part)
@@ -145,6 +146,15 @@ def ingest(root: Path) -> None:
         files=dict(sorted(Counter(job.format for job in jobs).items())),
         warnings=dict(sorted(tally.notices.items())),
     )
+
+
+def read_all(jobs: Sequence[Job], workers: int) -> Iterator[Tally]:
+    """What each file held, in their order."""
+    sizes = [job.path.stat().st_size / 1e6 for job in jobs]
+    with progress("ingest", sum(sizes), "MB") as bar:
+        for part, size in zip(in_order(read_file, jobs, workers=workers), sizes, strict=True):
+            yield part
+            bar.advance(size)
 
 
 def read_file(job: Job) -> Tally:

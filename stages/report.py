@@ -93,7 +93,9 @@ def read_facts(root: Path) -> dict[str, Any]:
         "merge": figures(metrics / "merge.json"),
         "scores": scores,
         "scorecard": scorecard_figures(scores["recipe"]),
-        "recipe_charts": [(curve, curves.chart(curve["series"])) for curve in scores["recipe"].get("curves", [])],
+        "recipe_charts": [
+            (curve, curves.chart(tuned_first(curve["series"]))) for curve in scores["recipe"].get("curves", [])
+        ],
         "judge": judge,
         "origin": origin(train, values),
         "changed": changed_settings(values),
@@ -118,6 +120,11 @@ def scorecard_figures(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
         for split, caption in (("test", "Test split"), ("val", "Validation split"))
     ]
     return [tables for tables in found if tables["whole"] or tables["sliced"]]
+
+
+def tuned_first(series: Mapping[str, curves.Points]) -> dict[str, curves.Points]:
+    """The series in the order of their colours on the page: tuned before base, whatever their names sort to."""
+    return dict(sorted(series.items(), key=lambda item: "tuned" not in item[0]))
 
 
 def changed_settings(values: Mapping[str, Any]) -> list[tuple[str, str, str]] | None:

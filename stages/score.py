@@ -23,6 +23,7 @@ from parley.files import sha256_file, write_json
 from parley.jsonl import rows_into
 from parley.params import Section, read_section, read_value
 from parley.plugins import plugin
+from parley.progress import progress
 from parley.scorecard import block
 from parley.stage import add_timing, run
 from parley.statistics import Pair, adjusted, compare
@@ -50,11 +51,12 @@ def main(root: Path) -> None:
     training = Training(root / "data/splits/train.jsonl")
 
     scores: dict[str, Any] = {split: {} for split in SPLITS}
-    with rows_into(root / "data/eval/scores.jsonl") as add:
+    count = len(metrics) * len(cases)
+    with rows_into(root / "data/eval/scores.jsonl") as add, progress("score", count, "scores") as bar:
         for name, metric in metrics.items():
             measure: Measure = metric.scorer(training) if hasattr(metric, "scorer") else metric.score
             pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
-            for case in cases:
+            for case in bar.over(cases):
                 pair = Pair(
                     case.context.group or case.context.id,
                     scored(measure, case, tuned[case.id]),

@@ -230,7 +230,7 @@ def _fit(trainer: "PackedTrainer", checkpoint: Path | None, need: Need, plan: st
     """Trains to the end, or leaves by the signal that stopped it."""
     import torch
 
-    from parley.progress import Progress, memory_mb
+    from parley.training_log import Progress, memory_mb
 
     if topology.rank() == 0:
         progress = Progress(lambda: trainer.journal.steps[-1], runtime.logging_steps, log)

@@ -27,6 +27,7 @@ from parley.jsonl import rows_into, rows_of
 from parley.near import Near
 from parley.params import Section, read_section, read_value
 from parley.plugins import plugin
+from parley.progress import lines_of, tracked
 from parley.quality import FILE, read_quality
 from parley.splits import (
     SPLITS,
@@ -124,7 +125,7 @@ def check(path: Path, quality: Mapping[bytes, int], params: Validate, tally: Tal
     kept: dict[int, Row] = {}
     near = Near(params.near_duplicates)
     first_of: dict[bytes, str] = {}  # hash of a whole row -> id of the first that has it
-    for number, row in rows_of(path):
+    for number, row in tracked(rows_of(path), "validate", lines_of(path), "conversations"):
         tally.rows_in += 1
         source = row.get("source") or f"data/sharegpt/conversations.jsonl:{number}"
         found = findings(row, params.profile)

@@ -27,7 +27,7 @@ from parley.evaluation import Score, Unscored
 from parley.files import publish, sha256_file
 from parley.plugins import plugin, plugin_names
 from parley.scorecard import lines
-from parley.statistics import Pair, compare
+from parley.statistics import Pair, compare, holm
 from parley.wording import Entry, interval, number, verdict
 from stages.report import page, shown_setting
 from tools.experiments import Experiment, read_experiments
@@ -125,20 +125,22 @@ def paired(experiments: Sequence[Experiment]) -> Iterator[tuple[tuple[str, str],
                 continue
             shown = plugin("metrics", name, key="score.metrics") if name in plugin_names("metrics") else None
             sides = [one[split, name] for one in scores]
+            found = [
+                compare(
+                    pairs_of(side, sides[0], groups, metrics[name]["unit"]),
+                    unit=metrics[name]["unit"],
+                    higher_is_better=metrics[name]["higher_is_better"],
+                    resamples=params["score.resamples"],
+                    seed=params["seed"],
+                    shown=getattr(shown, "shown", None),
+                    shown_unit=getattr(shown, "SHOWN_UNIT", ""),
+                )
+                for side in sides
+            ]
+            adjusted = holm({str(at): one["p"] for at, one in enumerate(found) if at and one.get("p") is not None})
             yield (
                 (split, name),
-                [
-                    compare(
-                        pairs_of(side, sides[0], groups, metrics[name]["unit"]),
-                        unit=metrics[name]["unit"],
-                        higher_is_better=metrics[name]["higher_is_better"],
-                        resamples=params["score.resamples"],
-                        seed=params["seed"],
-                        shown=getattr(shown, "shown", None),
-                        shown_unit=getattr(shown, "SHOWN_UNIT", ""),
-                    )
-                    for side in sides
-                ],
+                [one | ({"p_holm": adjusted[str(at)]} if str(at) in adjusted else {}) for at, one in enumerate(found)],
             )
 
 

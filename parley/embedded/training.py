@@ -8,7 +8,6 @@ and without `look_back`, 2.95 with it, 2.60 with the rates as they are now.
 import json
 import math
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from parley.conversation import Conversation, to_chat
 from parley.embedded.grammar import corpus, held_out
 from parley.embedded.model import new_model, train_tokenizer
+from parley.progress import Bar
 
 if TYPE_CHECKING:
     import torch
@@ -115,7 +115,6 @@ def train(
     Muon (https://kellerjordan.github.io/posts/muon) for the matrices, AdamW for embeddings and norms.
     """
     import torch
-    from tqdm import tqdm
 
     inner = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     outer = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
@@ -134,8 +133,8 @@ def train(
     model.train()
     source = batches(examples, random.Random(f"batches {seed}"))
     seen = 0
-    progress = tqdm(range(steps), desc=NAME, unit="step", disable=not sys.stderr.isatty())
-    for step in progress:
+    bar = Bar(NAME, steps, "steps")
+    for step in range(steps):
         ids, labels = tensors(next(source), model.config.pad_token_id)
         with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
             logits = model(input_ids=ids, use_cache=False).logits
@@ -147,10 +146,8 @@ def train(
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
         seen += int((labels != -100).sum())
-        if step % 10 == 9:
-            progress.set_postfix(loss=f"{loss.item():.3f}")
-        if progress.disable and (step + 1) % 100 == 0:
-            print(f"{NAME}: step {step + 1} of {steps}, loss {loss.item():.3f} nats/token", file=sys.stderr)
+        bar.advance(note=f"loss {loss.item():.3f} nats/token" if step % 10 == 9 else "")
+    bar.close()
     model.set_attn_implementation("sdpa")
     return seen
 

@@ -373,10 +373,22 @@ def changed_rows(page: str) -> list[str]:
 
 def test_samples_can_be_filtered_without_a_script(walked: Path) -> None:
     page = html(walked)
-    offered = dict(re.findall(r'id="show-(\w+)">\s.*?\((\d+)\)', page))
-    assert offered == {"empty": "1"}  # every tuned answer is nearer, every base answer cut: nothing to choose by
-    assert page.count('<article class="case nearer empty cut">') == 1
-    assert "#answers:has(#show-empty:checked) .case:not(.empty) { display: none; }" in page
+    offered = re.findall(r'id="show-(\d)">\s(.*?) \((\d+)\)', page)
+    assert offered == [("1", "an empty answer", "1")]  # every tuned answer is nearer, every base answer cut: no choice
+    assert page.count('<article class="case mark-1">') == 1
+    assert "#answers:has(#show-1:checked) .case:not(.mark-1) { display: none; }" in page
+
+
+def test_samples_can_be_filtered_by_what_the_recipe_says_of_them(inputs: Path) -> None:
+    path = inputs / "data/eval/cases.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for number, row in enumerate(rows):
+        row["labels"] = {"cell": f"<b>{number % 2}", "own": str(number), "all": "same"}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report.main(inputs)
+    page = html(inputs)
+    assert re.findall(r"&lt;b&gt;(\d) \((\d+)\)</label>", page) == [("1", "6"), ("0", "6")]
+    assert "own: " not in page and "all: same" not in page
 
 
 def test_colours_can_be_read_in_light_and_dark(walked: Path) -> None:

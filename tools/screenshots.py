@@ -1,0 +1,93 @@
+"""Pictures of the pages of a run, for docs/images: python -m tools.screenshots [--chromium PATH] [--look FOLDER]
+
+    metrics/report.html, metrics/compare.html ─headless Chromium→ docs/images/{report,compare}.png
+
+A page that is not there is left out. `--look` writes whole pages at three widths and as on paper instead, to look at.
+"""
+
+import argparse
+import io
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from parley.errors import ParleyError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+PAGES = ("report", "compare")
+WIDTHS = {"phone": 390, "tablet": 820, "desk": 1280}
+HEIGHT = 900  # of the window: a picture for docs shows the top of a page
+COLOURS = 48  # of a picture for docs: text and a few curves need no more
+
+
+def shots(browser: "Browser", page: Path, out: Path) -> Iterator[Path]:
+    """The top of a page, in few colours, so that the file is small."""
+    from PIL import Image
+
+    view = opened(browser, page, WIDTHS["desk"])
+    picture = Image.open(io.BytesIO(view.screenshot())).quantize(COLOURS, dither=Image.Dither.NONE)
+    out.mkdir(parents=True, exist_ok=True)
+    picture.save(out / f"{page.stem}.png", optimize=True)
+    view.close()
+    yield out / f"{page.stem}.png"
+
+
+def looks(browser: "Browser", page: Path, out: Path) -> Iterator[Path]:
+    """Whole pages: each width, dark too, and paper. Raises ParleyError where a page is wider than its window."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, width in WIDTHS.items():
+        for scheme in ("light", "dark") if name == "desk" else ("light",):
+            view = opened(browser, page, width, scheme)
+            wide = view.evaluate("document.documentElement.scrollWidth")
+            if wide > width:
+                raise ParleyError(f"{page} is {wide} pixels wide in a window of {width}")
+            path = out / f"{page.stem}-{name}-{scheme}.png"
+            view.screenshot(path=path, full_page=True)
+            view.close()
+            yield path
+    view = opened(browser, page, WIDTHS["desk"])
+    view.pdf(path=out / f"{page.stem}.pdf")
+    yield out / f"{page.stem}.pdf"
+
+
+def opened(browser: "Browser", page: Path, width: int, scheme: str = "light") -> "Page":
+    """The page in a window of this width; raises ParleyError if it asks for anything or complains."""
+    view = browser.new_page(viewport={"width": width, "height": HEIGHT}, color_scheme=scheme)  # type: ignore[arg-type]
+    said: list[str] = []
+    view.on("console", lambda message: said.append(message.text))
+    view.on("request", lambda request: said.append(request.url) if request.url != page.as_uri() else None)
+    view.goto(page.as_uri())
+    if said:
+        raise ParleyError(f"{page}: the browser said: {'; '.join(said)}")
+    return view
+
+
+def main(root: Path, chromium: str, look: Path | None) -> None:
+    """Writes the pictures and prints their names and sizes."""
+    from playwright.sync_api import sync_playwright
+
+    pages = [path.resolve() for name in PAGES if (path := root / f"metrics/{name}.html").is_file()]
+    if not pages:
+        raise ParleyError("there is no page yet: `make repro` makes metrics/report.html")
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium or None, args=["--no-sandbox"] * (os.geteuid() == 0))
+        for page in pages:
+            for path in looks(browser, page, look) if look else shots(browser, page, root / "docs/images"):
+                print(f"screenshots: {path}: {path.stat().st_size:,} bytes")
+        browser.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tools.screenshots")
+    parser.add_argument("--chromium", default=shutil.which("chromium") or "", help="the browser (found on PATH)")
+    parser.add_argument("--look", type=Path, help="folder for whole pages at every width")
+    asked = parser.parse_args()
+    try:
+        main(Path(), asked.chromium, asked.look)
+    except ParleyError as error:
+        sys.exit(f"screenshots: {error}")
