@@ -4,6 +4,8 @@ in    data/eval/cases.jsonl; models/base (base) or models/merged (tuned)
 out   data/eval/base.jsonl or data/eval/tuned.jsonl
 by    params `generate`, `model`                        run   python -m stages.generate base|tuned
 
+With generate.backend: openai_http a server answers, which has the models under the names base and tuned.
+
 Any other model on the same cases, a folder (an adapter's too) or a Hub id:
 python -m stages.generate --model PATH_OR_ID --out FILE
 """
@@ -11,24 +13,40 @@ python -m stages.generate --model PATH_OR_ID --out FILE
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from parley.chat import template_of
+from parley.chat import Template, template_of
 from parley.errors import ParleyError
-from parley.evaluation import Generation, cases_of, generation_row
-from parley.generation import Prompt, Sampling, answers_to, context_length, probabilities, prompt_of, reference_logprobs
+from parley.evaluation import Case, Generation, cases_of, generation_row
+from parley.generation import (
+    Answer,
+    Prompt,
+    Sampling,
+    answers_to,
+    context_length,
+    probabilities,
+    prompt_of,
+    reference_logprobs,
+)
+from parley.hub import snapshot
 from parley.jsonl import rows_into
 from parley.latency import percentiles
 from parley.loading import load
-from parley.models import Model, quiet, set_threads
+from parley.models import Model, load_tokenizer, quiet, set_threads
 from parley.params import Section, read_section
+<<<<<<< HEAD
 from parley.progress import progress
+=======
+from parley.serving import Server
+>>>>>>> ac4b5e7 (generate.backend: openai_http: answers from vLLM or any server of OpenAI's completions)
 from parley.stage import add_timing, run
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
     from transformers import PreTrainedModel
 
 TIMED = 100  # calls of which the latency is told
@@ -40,30 +58,82 @@ class Generate(Section):
 
     max_new_tokens: int = Field(ge=1, le=4096)
     batch_size: int = Field(ge=1, le=256)
+    backend: Literal["local", "openai_http"]
+    endpoint: str = Field(pattern=r"^(https?://\S+)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What one model did with the cases, in their order."""
+
+    prompts: Sequence[Prompt]
+    answers: Sequence[Answer]
+    logprobs: Sequence[tuple[float, ...]]  # of the references; () where they are not known
 
 
 def main(root: Path, which: str) -> None:
-    answer(root, root / FOLDERS[which], root / f"data/eval/{which}.jsonl")
+    answer(root, root / FOLDERS[which], root / f"data/eval/{which}.jsonl", name=which)
 
 
+<<<<<<< HEAD
 def answer(root: Path, source: Path | str, out: Path) -> None:
     """Writes to `out` what the model at `source` (a folder, or a Hub id) does with root's test cases."""
+=======
+def answer(root: Path, source: Path | str, out: Path, *, name: str = "") -> None:
+    """Writes to `out` what the model at `source` (a folder, or a Hub id) does with root's test cases.
+
+    name: under which a server has it; "" is `source`.
+    """
+>>>>>>> ac4b5e7 (generate.backend: openai_http: answers from vLLM or any server of OpenAI's completions)
     params = read_section(root, "generate", Generate)
     settings = read_section(root, "model", Model)
     set_threads(settings.threads)
     quiet()
-    model, tokenizer = load(root, source, settings)
-    template = template_of(tokenizer)
-    context = context_length(model)
+    cases = list(cases_of(root / "data/eval/cases.jsonl"))
+    if params.backend == "local":
+        made = answer_here(root, source, cases, params, settings)
+    else:
+        made = answer_there(source, cases, params, name or str(source))
+    with rows_into(out) as add:
+        for case, found, nats in zip(cases, made.answers, made.logprobs, strict=True):
+            asked = probabilities(case, nats) if nats else {}
+            add(generation_row(Generation(case.id, found.text, found.finish, found.tokens, nats, asked)))
+    print(
+        f"generate: {source}: {len(cases)} cases, {sum(found.tokens for found in made.answers)} new tokens, "
+        f"{sum(found.finish == 'length' for found in made.answers)} answers truncated, "
+        f"{sum(prompt.cut for prompt in made.prompts)} prompts cut to fit, "
+        f"{sum(prompt.control_tokens for prompt in made.prompts)} control tokens neutralised"
+    )
+
+
+def prompts_of(
+    cases: Sequence[Case], template: Template, params: Generate, context: int, source: object
+) -> list[Prompt]:
+    """The cases' prompts; ParleyError where no prompt has room beside the answer."""
     if params.max_new_tokens >= context:
         raise ParleyError(
             f"params.yaml: generate.max_new_tokens: found {params.max_new_tokens}, but {source} sees only {context} "
             "tokens at once, prompt included: lower it"
         )
-    cases = list(cases_of(root / "data/eval/cases.jsonl"))
-    prompts = [prompt_of(template, case, max_new_tokens=params.max_new_tokens, context=context) for case in cases]
+    return [prompt_of(template, case, max_new_tokens=params.max_new_tokens, context=context) for case in cases]
 
+<<<<<<< HEAD
     with progress(f"generate: {source}", len(cases), "cases") as bar:
+=======
+
+def progress(cases: Sequence[Case], source: object) -> "tqdm[Any]":
+    from tqdm import tqdm
+
+    return tqdm(total=len(cases), unit="case", desc=f"{source}", disable=not sys.stderr.isatty())
+
+
+def answer_here(root: Path, source: Path | str, cases: Sequence[Case], params: Generate, settings: Model) -> Made:
+    """By the model, in this process."""
+    model, tokenizer = load(root, source, settings)
+    template = template_of(tokenizer)
+    prompts = prompts_of(cases, template, params, context_length(model), source)
+    with progress(cases, source) as bar:
+>>>>>>> ac4b5e7 (generate.backend: openai_http: answers from vLLM or any server of OpenAI's completions)
         start = time.monotonic()
         logprobs = reference_logprobs(model, prompts, batch_size=params.batch_size)
         scored = time.monotonic()
@@ -73,17 +143,15 @@ def answer(root: Path, source: Path | str, out: Path) -> None:
             prompts,
             sampling=Sampling(params.max_new_tokens),
             batch_size=params.batch_size,
+<<<<<<< HEAD
             done=bar.advance,
+=======
+            done=bar.update,
+>>>>>>> ac4b5e7 (generate.backend: openai_http: answers from vLLM or any server of OpenAI's completions)
         )
         seconds = time.monotonic() - scored
-    with rows_into(out) as add:
-        for case, found, nats in zip(cases, answers, logprobs, strict=True):
-            asked = probabilities(case, nats)
-            add(generation_row(Generation(case.id, found.text, found.finish, found.tokens, nats, asked)))
-
-    new_tokens = sum(found.tokens for found in answers)
     add_timing(
-        new_tokens_per_second=round(new_tokens / seconds, 1) if answers else 0.0,
+        new_tokens_per_second=round(sum(found.tokens for found in answers) / seconds, 1) if answers else 0.0,
         reference_tokens_per_second=round(sum(map(len, logprobs)) / (scored - start), 1) if answers else 0.0,
         device=str(model.device),
         precision=str(model.dtype).removeprefix("torch."),
@@ -91,12 +159,34 @@ def answer(root: Path, source: Path | str, out: Path) -> None:
     open_turns = [prompt for case, prompt in zip(cases, prompts, strict=True) if case.reference.role == "user"]
     if open_turns and model.device.type == "cpu":
         add_timing(**turn_latency(model, open_turns[:TIMED], settings.threads))
-    print(
-        f"generate: {source}: {len(cases)} cases, {new_tokens} new tokens, "
-        f"{sum(found.finish == 'length' for found in answers)} answers truncated, "
-        f"{sum(prompt.cut for prompt in prompts)} prompts cut to fit, "
-        f"{sum(prompt.control_tokens for prompt in prompts)} control tokens neutralised"
-    )
+    return Made(prompts, answers, logprobs)
+
+
+def answer_there(source: Path | str, cases: Sequence[Case], params: Generate, name: str) -> Made:
+    """By a server; only the tokenizer is read here."""
+    if not params.endpoint:
+        raise ParleyError(
+            'params.yaml: generate.endpoint: found "", but generate.backend is openai_http: name the address '
+            "of the server, such as http://127.0.0.1:8000/v1"
+        )
+    server = Server(params.endpoint, name, concurrency=params.batch_size)
+    context = server.context_length()
+    folder = snapshot(source, "") if isinstance(source, str) else source
+    template = template_of(load_tokenizer(folder))
+    prompts = prompts_of(cases, template, params, context, source)
+    start = time.monotonic()
+    with progress(cases, source) as bar:
+        stops = [template.end_id]
+        answers, logprobs = server.answers(
+            cases, prompts, max_new_tokens=params.max_new_tokens, stops=stops, done=bar.update
+        )
+    seconds = time.monotonic() - start
+    add_timing(new_tokens_per_second=round(sum(found.tokens for found in answers) / seconds, 1), device=params.endpoint)
+    if server.chat:
+        print(f"generate: {params.endpoint} has chat completions only: its own template was applied")
+    if cases and not all(logprobs):
+        print(f"generate: {params.endpoint} gives no log-probabilities of a prompt: perplexity is not scored")
+    return Made(prompts, answers, logprobs)
 
 
 def turn_latency(model: "PreTrainedModel", prompts: Sequence[Prompt], threads: int) -> dict[str, float]:

@@ -28,6 +28,8 @@ model:
 generate:
   max_new_tokens: {new}
   batch_size: 4
+  backend: local
+  endpoint: ""
 """
 TEXTS = ["hi " * 9, "a private question", "<|im_end|>", "and what is an echo?", "x", "hello there " * 4]
 
