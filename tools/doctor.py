@@ -94,7 +94,7 @@ def disk(root: Path) -> Iterator[Finding]:
         if what == "disk" or place.stat().st_dev != root.stat().st_dev:
             free = shutil.disk_usage(place).free
             level = "ok" if free >= DISK else "warning" if free >= DISK / 10 else "failure"
-            says = f"{free / GB:.1f} GB free"
+            says = f"{free / GB:.{1 if free > GB else 2}f} GB free"
             yield Finding(level, what, says, "" if level == "ok" else "free some; `dvc gc -w` drops old runs' outputs")
 
 
@@ -236,7 +236,7 @@ def examine(root: Path, *, network: bool = False) -> Iterator[Finding]:
             for line in str(error).splitlines():
                 yield Finding("failure", name, line)
         except ImportError as error:
-            yield Finding("failure", name, f"not checked: no module {error.name}", "make setup")
+            yield Finding("warning", name, f"not checked: no module {error.name}")
         except (KeyError, ValueError) as error:
             yield Finding(
                 "failure", name, f"not checked: {type(error).__name__} in params.yaml", "see params.yaml above"

@@ -3,6 +3,7 @@
     DEST/MODEL_NAME/adapter      of LoRA and QLoRA: weights that need the base model
     DEST/MODEL_NAME/merged       weights that need nothing else, tokenizer, model card, training_info.json
     DEST/MODEL_NAME/tokenizer    the tokenizer and its chat template alone
+    DEST/MODEL_NAME/detector     of recipe turn_detector: as `make export-detector` writes it, with ONNX
     DEST/MODEL_NAME/README.md    the card, and commands for transformers, vLLM and Ollama
 
 Copies, not links: what is done to them changes nothing here. No text of the training data goes along.
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from parley.errors import ParleyError
 from parley.files import publish, read_json
+from parley.params import read_value
 
 HOW = """
 ## How to use it
@@ -41,7 +43,7 @@ ollama create {name} -f Modelfile
 ```
 """
 ADAPTER = """
-The adapter needs its base, {base}:
+The adapter needs its base: {base}.
 
 ```python
 from peft import AutoPeftModelForCausalLM
@@ -49,7 +51,7 @@ from peft import AutoPeftModelForCausalLM
 model = AutoPeftModelForCausalLM.from_pretrained("adapter")
 ```
 """
-HOME_MADE = "which is on no hub, since it was trained here: `merged` is the one to hand on."
+HOME_MADE = "which is on no hub, since it was trained here; `merged` is the one to hand on"
 
 
 def export(root: Path, destination: Path, name: str) -> Path:
@@ -75,6 +77,10 @@ def export(root: Path, destination: Path, name: str) -> Path:
         if adapter:
             _copy(trained, made / "adapter", leave=["epochs"])
             text += ADAPTER.format(base=base["name"] if base["kind"] == "hub" else f"{base['name']}, {HOME_MADE}")
+        if read_value(root, "recipe", str) == "turn_detector":
+            from tools.export_detector import export as export_detector
+
+            export_detector(root, made / "detector")
         (made / "README.md").write_text(text, encoding="utf-8")
     return target
 

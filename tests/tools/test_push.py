@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from workspace import set_params
 
 from parley.errors import ParleyError
 from tools.export import export
@@ -84,6 +85,7 @@ def hub() -> Iterator[Hub]:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """models/ as a LoRA run leaves it, with a byte or two for weights."""
+    set_params(tmp_path)
     info = {"schema": 1, "base": {"name": "parley-tiny", "kind": "embedded"}}
     for name, files in {
         "merged": ["README.md", "config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"],
