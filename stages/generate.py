@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -38,15 +38,11 @@ from parley.latency import percentiles
 from parley.loading import load
 from parley.models import Model, load_tokenizer, quiet, set_threads
 from parley.params import Section, read_section
-<<<<<<< HEAD
 from parley.progress import progress
-=======
 from parley.serving import Server
->>>>>>> ac4b5e7 (generate.backend: openai_http: answers from vLLM or any server of OpenAI's completions)
 from parley.stage import add_timing, run
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
     from transformers import PreTrainedModel
 
 TIMED = 100  # calls of which the latency is told
@@ -75,16 +71,11 @@ def main(root: Path, which: str) -> None:
     answer(root, root / FOLDERS[which], root / f"data/eval/{which}.jsonl", name=which)
 
 
-<<<<<<< HEAD
-def answer(root: Path, source: Path | str, out: Path) -> None:
-    """Writes to `out` what the model at `source` (a folder, or a Hub id) does with root's test cases."""
-=======
 def answer(root: Path, source: Path | str, out: Path, *, name: str = "") -> None:
     """Writes to `out` what the model at `source` (a folder, or a Hub id) does with root's test cases.
 
     name: under which a server has it; "" is `source`.
     """
->>>>>>> ac4b5e7 (generate.backend: openai_http: answers from vLLM or any server of OpenAI's completions)
     params = read_section(root, "generate", Generate)
     settings = read_section(root, "model", Model)
     set_threads(settings.threads)
@@ -117,23 +108,13 @@ def prompts_of(
         )
     return [prompt_of(template, case, max_new_tokens=params.max_new_tokens, context=context) for case in cases]
 
-<<<<<<< HEAD
-    with progress(f"generate: {source}", len(cases), "cases") as bar:
-=======
-
-def progress(cases: Sequence[Case], source: object) -> "tqdm[Any]":
-    from tqdm import tqdm
-
-    return tqdm(total=len(cases), unit="case", desc=f"{source}", disable=not sys.stderr.isatty())
-
 
 def answer_here(root: Path, source: Path | str, cases: Sequence[Case], params: Generate, settings: Model) -> Made:
     """By the model, in this process."""
     model, tokenizer = load(root, source, settings)
     template = template_of(tokenizer)
     prompts = prompts_of(cases, template, params, context_length(model), source)
-    with progress(cases, source) as bar:
->>>>>>> ac4b5e7 (generate.backend: openai_http: answers from vLLM or any server of OpenAI's completions)
+    with progress(f"generate: {source}", len(cases), "cases") as bar:
         start = time.monotonic()
         logprobs = reference_logprobs(model, prompts, batch_size=params.batch_size)
         scored = time.monotonic()
@@ -143,11 +124,7 @@ def answer_here(root: Path, source: Path | str, cases: Sequence[Case], params: G
             prompts,
             sampling=Sampling(params.max_new_tokens),
             batch_size=params.batch_size,
-<<<<<<< HEAD
             done=bar.advance,
-=======
-            done=bar.update,
->>>>>>> ac4b5e7 (generate.backend: openai_http: answers from vLLM or any server of OpenAI's completions)
         )
         seconds = time.monotonic() - scored
     add_timing(
@@ -175,10 +152,10 @@ def answer_there(source: Path | str, cases: Sequence[Case], params: Generate, na
     template = template_of(load_tokenizer(folder))
     prompts = prompts_of(cases, template, params, context, source)
     start = time.monotonic()
-    with progress(cases, source) as bar:
+    with progress(f"generate: {source}", len(cases), "cases") as bar:
         stops = [template.end_id]
         answers, logprobs = server.answers(
-            cases, prompts, max_new_tokens=params.max_new_tokens, stops=stops, done=bar.update
+            cases, prompts, max_new_tokens=params.max_new_tokens, stops=stops, done=bar.advance
         )
     seconds = time.monotonic() - start
     add_timing(new_tokens_per_second=round(sum(found.tokens for found in answers) / seconds, 1), device=params.endpoint)
