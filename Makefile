@@ -16,6 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: judge-plan judge-cache judge-check label
 .PHONY: pseudonyms export-detector
 .PHONY: memory preview doctor export push
+.PHONY: chat chat-web test-model
 .PHONY: compare sweep timing
 
 help: ## This list
@@ -123,6 +124,15 @@ export: $(READY) ## The trained model as a folder to hand on: make export DEST=f
 
 push: $(READY) ## Upload a model and its card, privately: make push REPO=you/name [FOLDER=models/merged] [PUBLIC=1]
 	@python -m tools.push "$(REPO)" $(if $(FOLDER),--folder "$(FOLDER)") $(if $(PUBLIC),--public)
+
+chat: $(READY) ## Talk with the model in the terminal: make chat [ARGS='--model-path folder --temperature 0']
+	@python -m tools.chat $(ARGS)
+
+chat-web: $(READY) ## Talk with the model on a page of this machine: make chat-web [ARGS='--port 7861']
+	@python -m tools.chat_web $(ARGS)
+
+test-model: $(READY) ## Whether the model loads and answers a few fixed prompts: make test-model [ARGS='--model-path folder']
+	@python -m tools.check_model $(ARGS)
 
 samples: $(READY) ## Write data/samples again, the same bytes
 	@python -m tools.make_samples

@@ -4,7 +4,7 @@ Heavy imports sit inside functions.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -76,7 +76,7 @@ class _Tokens:
 
 def stream(
     model: "PreTrainedModel", template: Template, conversation: Conversation, sampling: Sampling
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     """The answer to the conversation's last turn as it is written; closing the iterator stops the model."""
     import torch
     from transformers import StoppingCriteriaList
