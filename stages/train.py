@@ -1,6 +1,7 @@
 """train: examples → an adapter (LoRA, QLoRA) or a full model.
 
-in    data/encoded/{train,val}.parquet, models/base   out   models/trained, metrics/train.json, metrics/train_log.csv
+in    data/encoded/{train,val}.parquet, models/base, train.start_from
+out   models/trained, metrics/train.json, metrics/train_log.csv
 by    params `seed`, `model`, `train`, `transforms`   run   python -m stages.train
 
 Section `runtime` sets what changes no output byte: checkpoints, log lines, trackers. With another `train.strategy`

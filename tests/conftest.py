@@ -4,20 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from tiny_models import MODEL_YAML
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `parley.stage.run` does, before torch is loaded
 
-PARAMS = """\
+PARAMS = f"""\
 seed: 42
-model:
-  name: parley-tiny
-  revision: ""
-  trust_remote_code: false
-  template: auto
-  thinking: keep
-  add_tokens: false
-  threads: 1
-base:
+{MODEL_YAML}base:
   steps: 25
   conversations: 600
 """

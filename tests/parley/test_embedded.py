@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_models import MODEL
 
 from parley.conversation import Conversation, Turn, to_chat
 from parley.embedded import build, corpus, corpus_entities, corpus_texts, held_out
 from parley.files import sha256_tree
-from parley.models import Model, load_base, load_tokenizer
+from parley.models import load_base, load_tokenizer
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = (ROOT / "parley/templates/chatml.jinja").read_text(encoding="utf-8")
@@ -187,16 +188,7 @@ def test_a_few_steps_already_beat_a_model_that_knows_nothing(tiny_base: Path) ->
 
     from parley.embedded.training import encode, held_out_nats
 
-    model = Model(
-        name="parley-tiny",
-        revision="",
-        trust_remote_code=False,
-        template="auto",
-        thinking="keep",
-        add_tokens=False,
-        threads=1,
-    )
-    trained = load_base(tiny_base, model, dtype=torch.float32)
+    trained = load_base(tiny_base, MODEL, dtype=torch.float32)
     nats = held_out_nats(trained, encode(held_out(5, 60), load_tokenizer(tiny_base)))
     assert nats < math.log(2048) - 2
     recorded = json.loads((tiny_base.parents[1] / "metrics/base.json").read_text())

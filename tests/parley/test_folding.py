@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_models import WIDTHS
 
 from parley import folding
 
@@ -17,12 +18,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=64,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        **WIDTHS,
     )
     folder = tmp_path_factory.mktemp("base")
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)

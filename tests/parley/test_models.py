@@ -5,19 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
+from tiny_models import MODEL
 
 from parley.errors import ParleyError
-from parley.models import Base, Model, add_stop, load_base, load_model, read_base, weight_sums, write_base
-
-PARAMS = Model(
-    name="parley-tiny",
-    revision="",
-    trust_remote_code=False,
-    template="auto",
-    thinking="keep",
-    add_tokens=False,
-    threads=1,
-)
+from parley.models import Base, add_stop, load_base, load_model, read_base, weight_sums, write_base
 
 
 def test_base_reads_back_as_written(tmp_path: Path) -> None:
@@ -40,7 +31,7 @@ def test_other_weights_than_the_recorded_ones_are_refused(tmp_path: Path) -> Non
     (tmp_path / "model.safetensors").write_bytes(b"y")
     write_base(tmp_path, Base("parley-tiny", "embedded", "", "", "chatml", {"model.safetensors": "0" * 64}))
     with pytest.raises(ParleyError, match="not those that models/base was made from"):
-        load_base(tmp_path, PARAMS, dtype=torch.float32)
+        load_base(tmp_path, MODEL, dtype=torch.float32)
 
 
 def test_a_folder_without_weights_is_refused(tiny_base: Path, tmp_path: Path) -> None:
@@ -48,13 +39,13 @@ def test_a_folder_without_weights_is_refused(tiny_base: Path, tmp_path: Path) ->
 
     (tmp_path / "config.json").write_bytes((tiny_base / "config.json").read_bytes())
     with pytest.raises(ParleyError, match="cannot be had"):
-        load_model(tmp_path, PARAMS, dtype=torch.float32)
+        load_model(tmp_path, MODEL, dtype=torch.float32)
 
 
 def test_evaluating_a_4_bit_base_leaves_its_gradients_alone(tiny_base: Path) -> None:
     import torch
 
-    model = load_base(tiny_base, PARAMS, dtype=torch.float32, quantization="nf4")
+    model = load_base(tiny_base, MODEL, dtype=torch.float32, quantization="nf4")
     model.requires_grad_(False)
     ids = torch.tensor([[5, 9, 20, 7]])
 

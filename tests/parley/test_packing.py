@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_models import WIDTHS
 
 from parley.errors import ParleyError
 from parley.packing import best_fit, flatten
@@ -51,12 +52,7 @@ def _llama(**settings: object) -> object:
     torch.manual_seed(0)
     kind = (MistralConfig, MistralForCausalLM) if "sliding_window" in settings else (LlamaConfig, LlamaForCausalLM)
     config = kind[0](
-        vocab_size=64,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        **WIDTHS,
         initializer_range=0.5,  # large logits, so that a leak is large too
         **settings,
     )
@@ -189,12 +185,7 @@ def test_capped_attention_keeps_the_models_own_and_stays_isolated() -> None:
 
     torch.manual_seed(0)
     config = Gemma2Config(
-        vocab_size=64,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        **WIDTHS,
         head_dim=8,
         initializer_range=0.5,
     )

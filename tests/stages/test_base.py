@@ -11,22 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tiny_models import MODEL
 
 from parley.errors import ParleyError
-from parley.models import Model, load_base, load_tokenizer, read_base
+from parley.models import load_base, load_tokenizer, read_base
 from stages import base
 
 REPO = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-MODEL = Model(
-    name="parley-tiny",
-    revision="",
-    trust_remote_code=False,
-    template="auto",
-    thinking="keep",
-    add_tokens=False,
-    threads=1,
-)
 
 
 def run(root: Path, *, name: str, template: str = "auto", **more: object) -> Path:

@@ -7,26 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from tiny_models import MODEL, MODEL_YAML
 
 from parley.conversation import Conversation, Turn
 from parley.errors import ParleyError
 from parley.evaluation import Case, case_row, generations_of
 from parley.jsonl import rows_into, rows_of
-from parley.models import Model, load_base
+from parley.models import load_base
 from stages.generate import answer, arguments, main
 
 REPO = Path(__file__).parents[2]
-PARAMS = """\
-model:
-  name: parley-tiny
-  revision: ""
-  trust_remote_code: false
-  template: auto
-  thinking: keep
-  add_tokens: false
-  threads: 1
-generate:
-  max_new_tokens: {new}
+PARAMS = f"""\
+{MODEL_YAML}generate:
+  max_new_tokens: {{new}}
   batch_size: 4
   backend: local
   endpoint: ""
@@ -53,18 +46,9 @@ def lay_cases(root: Path, texts: list[str]) -> None:
 
 def adapter(root: Path) -> Path:
     """An adapter of random weights on the base, as train saves one."""
-    settings = Model(
-        name="parley-tiny",
-        revision="",
-        trust_remote_code=False,
-        template="auto",
-        thinking="keep",
-        add_tokens=False,
-        threads=1,
-    )
     torch.manual_seed(0)
     config = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
-    model = get_peft_model(load_base(root / "models/base", settings, dtype=torch.float32), config)
+    model = get_peft_model(load_base(root / "models/base", MODEL, dtype=torch.float32), config)
     model.peft_config["default"].base_model_name_or_path = "parley-tiny"
     model.save_pretrained(root / "models/trained", save_embedding_layers=False)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):

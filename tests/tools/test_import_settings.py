@@ -1,7 +1,5 @@
 """make recipe FROM=...: what becomes of other trainers' settings, and which are refused."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -79,16 +77,6 @@ lr_scheduler_type: cosine
 warmup_ratio: 0.1
 bf16: true
 """
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A git repository with the recipes and params.yaml committed."""
-    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True)
-    return tmp_path
 
 
 def write(folder: Path, text: str) -> Path:

@@ -1,6 +1,4 @@
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,16 +9,6 @@ from parley.recipes import compose, dump, flatten
 from tools.recipe import edits, lay
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A git repository with the recipes and params.yaml committed."""
-    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True)
-    return tmp_path
 
 
 def hub(name: str) -> dict:

@@ -1,0 +1,31 @@
+"""Settings of the embedded base as tests use it, and the widths of models that are made in no time."""
+
+from parley.models import Model
+
+MODEL_YAML = """\
+model:
+  name: parley-tiny
+  revision: ""
+  trust_remote_code: false
+  template: auto
+  thinking: keep
+  add_tokens: false
+  threads: 1
+"""
+MODEL = Model(
+    name="parley-tiny",
+    revision="",
+    trust_remote_code=False,
+    template="auto",
+    thinking="keep",
+    add_tokens=False,
+    threads=1,
+)
+WIDTHS = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
