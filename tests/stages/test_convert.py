@@ -14,6 +14,7 @@ from workspace import set_params
 from parley.conversation import Conversation, Dropped, Message, ToolCall, Turn, from_sharegpt, to_sharegpt
 from parley.errors import ParleyError
 from parley.files import read_json
+from parley.gate import REASONS
 from parley.jsonl import rows_into, rows_of
 from stages import convert
 
@@ -86,7 +87,7 @@ def test_every_message_is_used_or_dropped_with_its_place_and_reason(tmp_path: Pa
     assert {row["source"].split(":")[1]: row["code"] for row in rejects(tmp_path)} == expected
     assert counts["dropped"] == Counter(expected.values())
     assert not any("Ana" in json.dumps(row) for row in rejects(tmp_path))
-    assert all(row["reason"] == convert.REASONS[row["code"]] for row in rejects(tmp_path))
+    assert all(row["reason"] == REASONS[row["code"]] for row in rejects(tmp_path))
 
 
 def test_cleaning_drops_and_tidies_as_the_parameters_say(tmp_path: Path) -> None:
