@@ -11,6 +11,16 @@ from parley.errors import ParleyError
 from parley.evaluation import Case, Generation, cases_of, generations_of
 from parley.jsonl import rows_of
 
+RESULTS = (
+    "judge prefers tuned",
+    "judge prefers base",
+    "tuned expected the person's words more",
+    "base expected the person's words more",
+    "tuned says what the person said",
+    "both say the same",
+    "an empty answer",
+    "a cut-off answer",
+)
 MOST_VALUES = 8  # of a label; one with more tells cases apart, not kinds of them
 
 
@@ -33,17 +43,19 @@ class Sample:
         tuned, base = self.answers["tuned"], self.answers["base"]
         won = next((row["score"] for row in self.verdicts["tuned"] if row["metric"] == "pairwise"), None)
         closer = sum(tuned.reference_logprobs) - sum(base.reference_logprobs)
-        holds = {
-            "judge prefers tuned": won == 1,
-            "judge prefers base": won == 0,
-            "tuned expected the person's words more": closer > 0,
-            "base expected the person's words more": closer < 0,
-            "tuned says what the person said": tuned.text.strip() == self.reference.text.strip(),
-            "both say the same": tuned.text == base.text,
-            "an empty answer": not (tuned.text.strip() and base.text.strip()),
-            "a cut-off answer": "length" in (tuned.finish, base.finish),
-        }
-        return [mark for mark, held in holds.items() if held] + [f"{key}: {value}" for key, value in self.kinds]
+        holds = (
+            won == 1,
+            won == 0,
+            closer > 0,
+            closer < 0,
+            tuned.text.strip() == self.reference.text.strip(),
+            tuned.text == base.text,
+            not (tuned.text.strip() and base.text.strip()),
+            "length" in (tuned.finish, base.finish),
+        )
+        return [mark for mark, held in zip(RESULTS, holds, strict=True) if held] + [
+            f"{key}: {value}" for key, value in self.kinds
+        ]
 
     @property
     def kinds(self) -> list[tuple[str, str]]:
@@ -56,7 +68,13 @@ def filters(found: Sequence[Sample]) -> list[tuple[str, int]]:
     values = Counter(key for key, _ in {kind for sample in found for kind in sample.kinds})
     many = [f"{key}: " for key, count in values.items() if count > MOST_VALUES]
     counts = Counter(mark for sample in found for mark in sample.marks if not mark.startswith(tuple(many)))
-    return [(mark, count) for mark, count in counts.items() if count < len(found)]
+    # What came of them first, in the order of `marks`; then the labels by name.
+    return [(mark, counts[mark]) for mark in sorted(counts, key=place_of) if counts[mark] < len(found)]
+
+
+def place_of(mark: str) -> tuple[int, str]:
+    """Where a filter stands."""
+    return (RESULTS.index(mark), "") if mark in RESULTS else (len(RESULTS), mark)
 
 
 def samples(evaluated: Path, most: int) -> Iterator[Sample]:

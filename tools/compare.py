@@ -199,19 +199,21 @@ def judged(one: Experiment, times: Mapping[str, Record]) -> str:
 def print_table(found: Comparison, console: Console) -> None:
     """The ranking, an experiment a row."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("", "experiment", "settings", f"val {found.by}", "against first, 95 %", "better?", "test", "seconds"):
+    for name in ("", "experiment", f"val {found.by}", "against first, 95 %", "better?", "test", "seconds"):
         table.add_column(name, justify="right" if name in ("test", "seconds", f"val {found.by}") else "left")
     for position, place in enumerate(found.ranking, 1):
         name = found.experiments[place].name
-        changes = "\n".join(f"{key}={values[place]}" for key, values in found.settings.items())
         seconds = sum(record["seconds"] for record in found.times[place].values())
         val, test = (found.entries[split, found.by][place] for split in ("val", "test"))
         gap = "–" if "not_scored" in val else f"{number(val['difference']['value'])} {interval(val['difference'])}"
         said = "the first" if place == 0 else verdict(val)
         values = ["not scored" if "not_scored" in one else number(one["tuned"]["value"]) for one in (val, test)]
-        cells = [str(position), name, changes, values[0], "" if place == 0 else gap, said, values[1]]
+        cells = [str(position), name, values[0], "" if place == 0 else gap, said, values[1]]
         table.add_row(*map(Text, cells), number(seconds) if seconds else "cached")
     console.print(table)
+    for place in found.ranking:
+        changes = ", ".join(f"{key}={values[place]}" for key, values in found.settings.items())
+        console.print(Text(f"{found.experiments[place].name}: {changes or 'the same settings as the others'}"))
     console.print(looks_said(found), highlight=False)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PAGES = ("report", "compare")
 WIDTHS = {"phone": 390, "tablet": 820, "desk": 1280}
 HEIGHT = 900  # of the window: a picture for docs shows the top of a page
-COLOURS = 48  # of a picture for docs: text and a few curves need no more
+COLOURS = 160  # of a picture for docs: enough for text, its edges and a few curves
 
 
 def shots(browser: "Browser", page: Path, out: Path) -> Iterator[Path]:

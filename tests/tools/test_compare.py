@@ -63,8 +63,9 @@ def test_the_better_one_on_val_ranks_first_and_the_difference_is_paired(tmp_path
     gap = found.entries["val", "perplexity"][1]["difference"]
     assert gap["value"] == gap["low"] == gap["high"] == -1.0
     lines = printed(REPO, runs).splitlines()
-    assert lines[1].split()[:5] == ["1", "other", "train.lr=0.001", "3.09", "−1.00"] and "better" in lines[1]
-    assert lines[2].split()[:4] == ["2", "plain", "train.lr=0.005", "4.09"] and "the first" in lines[2]
+    assert lines[1].split()[:4] == ["1", "other", "3.09", "−1.00"] and "better" in lines[1]
+    assert lines[2].split()[:3] == ["2", "plain", "4.09"] and "the first" in lines[2]
+    assert lines[3:5] == ["other: train.lr=0.001", "plain: train.lr=0.005"]
     assert found.settings == {"train.lr": ["0.005", "0.001"]}
 
 
