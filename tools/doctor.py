@@ -219,7 +219,7 @@ def port(root: Path) -> Iterator[Finding]:
             server.bind(("127.0.0.1", PORT))
             yield Finding("ok", "port", f"{PORT} is free")
         except OSError:
-            yield Finding("warning", "port", f"{PORT} is taken", "give the chat page another port")
+            yield Finding("warning", "port", f"{PORT} is taken", f"make chat-web ARGS='--port {PORT + 1}'")
 
 
 CHECKS: tuple[Callable[[Path], Iterator[Finding]], ...]
