@@ -1,11 +1,11 @@
-"""How long one call takes: percentiles over calls, after a few that are not counted. In milliseconds."""
+"""How long one call takes: percentiles over calls, after one that is not counted. In milliseconds."""
 
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
-WARM_UP = 3
+WARM_UP = 1
 
 
 def percentiles(call: Callable[[T], object], inputs: Sequence[T]) -> tuple[float, float]:

@@ -1,0 +1,102 @@
+"""How long an end-of-turn detector of the size of Qwen2.5-0.5B takes: whole, and with the prefix's cache kept.
+
+    python -m bench.turn_latency [--calls 10] [--out bench/results/turn_latency.md]
+
+Random weights, which cost what trained ones do. 128 tokens are read anew, or the first of them stay in the key-value
+cache from the call before, as in a live talk where each call adds the words since the last. Linear layers with weights
+in 8 bits (torch's dynamic quantisation), bf16, and fp32.
+"""
+
+import argparse
+import copy
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
+
+from parley.latency import percentiles
+from parley.models import set_threads
+
+TOKENS = 128
+NEW = (TOKENS, 16, 4)  # tokens that a call adds
+END = 1
+
+
+def config() -> Qwen2Config:
+    """The shape of https://huggingface.co/Qwen/Qwen2.5-0.5B/blob/main/config.json."""
+    return Qwen2Config(
+        vocab_size=151_936,
+        hidden_size=896,
+        intermediate_size=4864,
+        num_hidden_layers=24,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+    )
+
+
+def call(model: Any, ids: torch.Tensor, cache: DynamicCache | None) -> float:
+    """The probability of the end token after all ids; the cache is left as it was."""
+    with torch.inference_mode():
+        logits = model(input_ids=ids, past_key_values=cache, use_cache=cache is not None, logits_to_keep=1).logits
+        if cache is not None:
+            cache.crop(-ids.shape[1])
+    return float(logits[0, -1].float().softmax(-1)[END])
+
+
+def rows(calls: int) -> list[tuple[str, int, int, float, float]]:
+    """(form, threads, new tokens, p50, p95) of every measurement."""
+    torch.manual_seed(0)
+    plain = Qwen2ForCausalLM(config()).eval()
+    forms = {"int8": lambda: quantised(plain), "bf16": lambda: copy.deepcopy(plain).bfloat16(), "fp32": lambda: plain}
+    ids = torch.randint(0, 150_000, (1, TOKENS))
+    found = []
+    for form, make in forms.items():
+        model = make()
+        for threads in (1, 2):
+            set_threads(threads)
+            for new in NEW:
+                cache = None
+                if new < TOKENS:
+                    cache = DynamicCache(config=model.config)
+                    with torch.inference_mode():
+                        model(input_ids=ids[:, :-new], past_key_values=cache, use_cache=True, logits_to_keep=1)
+                part = ids[:, -new:]
+                middle, late = percentiles(lambda _, m=model, p=part, c=cache: call(m, p, c), range(calls))
+                found.append((form, threads, new, middle, late))
+                print(f"{form}, {threads} threads, {new} new tokens: p50 {middle} ms, p95 {late} ms", flush=True)
+    return found
+
+
+def quantised(model: Qwen2ForCausalLM) -> Any:
+    """Linear layers with weights in 8 bits, activations rounded as they come."""
+    warnings.simplefilter("ignore")
+    return torch.ao.quantization.quantize_dynamic(copy.deepcopy(model), {torch.nn.Linear}, dtype=torch.qint8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--calls", type=int, default=10)
+    parser.add_argument("--out", type=Path, help="write the table there, with the load of the machine")
+    asked = parser.parse_args()
+    before = os.getloadavg()[0]
+    found = rows(asked.calls)
+    lines = [
+        "# One call of an end-of-turn detector of the size of Qwen2.5-0.5B",
+        "",
+        f"`python -m bench.turn_latency --calls {asked.calls}`, CPU with {os.cpu_count()} cores; load {before:.1f} "
+        f"before and {os.getloadavg()[0]:.1f} after. Random weights, {TOKENS} tokens of context. GPU: not measured.",
+        "",
+        "| weights | threads | tokens read anew | p50 ms | p95 ms |",
+        "|---|---|---|---|---|",
+        *(f"| {form} | {threads} | {new} | {middle} | {late} |" for form, threads, new, middle, late in found),
+    ]
+    if asked.out:
+        asked.out.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
