@@ -19,7 +19,7 @@ from parley.params import read_yaml
 from parley.plugins import plugin_names
 
 if TYPE_CHECKING:
-    from tools.doctor import Finding
+    from tools.machine import Finding
 
 NAME = "parley-bug-report.json"
 VERSIONS = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "dvc", "deepeval")

@@ -28,7 +28,7 @@ from parley.sft import Train
 from parley.topology import check_strategy
 from parley.trackers import check_ready
 from stages.ingest import Ingest, files_of
-from tools.doctor import disk
+from tools.machine import disk
 
 HERE = Path(__file__).parent.parent
 TOP_LEVEL = {"recipe": str, "seed": int}

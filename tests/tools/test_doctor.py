@@ -15,9 +15,9 @@ import pytest
 from workspace import set_params
 
 from parley.errors import ParleyError
-from tools import doctor
+from tools import doctor, machine
 from tools.bundle import write_bundle
-from tools.doctor import Finding
+from tools.machine import GB, Finding
 from tools.preflight import check_disk
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def level_of(findings: list[Finding], subject: str) -> str:
 
 
 def test_a_fresh_clone_has_no_failure_and_one_warning_for_the_key(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quiet = tuple(check for check in doctor.CHECKS if check not in (doctor.memory, doctor.disk, doctor.port))
+    quiet = tuple(check for check in doctor.CHECKS if check not in (machine.memory, machine.disk, machine.port))
     monkeypatch.setattr(doctor, "CHECKS", quiet)  # what other programs of this machine decide
     findings = list(doctor.examine(clone))
     assert [finding for finding in findings if finding.level == "failure"] == []
@@ -87,7 +87,7 @@ def test_a_wrong_lock_names_what_differs_and_the_remedy(clone: Path) -> None:
     lock = clone / "requirements/cpu.txt"
     text = lock.read_text().replace("dvc==", "dvc==0.", 1)
     lock.write_text(text + "no-such-package==1.0\n")
-    (finding,) = found(doctor.packages, clone)
+    (finding,) = found(machine.packages, clone)
     assert finding.level == "failure" and finding.remedy == "rm -f .venv/ready-*; make setup"
     assert "not 0." in finding.says and "no-such-package missing, not 1.0" in finding.says
 
@@ -107,9 +107,9 @@ def test_missing_packages_leave_the_other_checks_at_work(clone: Path) -> None:
 def test_a_disk_that_is_full_or_nearly_so(
     clone: Path, monkeypatch: pytest.MonkeyPatch, free: float, level: str
 ) -> None:
-    usage = shutil.disk_usage(clone)._replace(free=int(free * doctor.GB))
+    usage = shutil.disk_usage(clone)._replace(free=int(free * GB))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert level_of(found(doctor.disk, clone), "disk") == level
+    assert level_of(found(machine.disk, clone), "disk") == level
     with pytest.raises(ParleyError, match=r"disk: 0\.10 GB free") if level == "failure" else contextlib.nullcontext():
         check_disk(clone)  # of `make repro` and `make exp`
 
@@ -151,9 +151,9 @@ def taken_port() -> Iterator[int]:
 
 def test_a_port_that_is_taken(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with taken_port() as number:
-        monkeypatch.setattr(doctor, "PORT", number)
-        assert level_of(found(doctor.port, clone), "port") == "warning"
-    assert level_of(found(doctor.port, clone), "port") == "ok"
+        monkeypatch.setattr(machine, "PORT", number)
+        assert level_of(found(machine.port, clone), "port") == "warning"
+    assert level_of(found(machine.port, clone), "port") == "ok"
 
 
 def test_the_bundle_holds_no_word_of_the_user_and_no_secret(clone: Path) -> None:
