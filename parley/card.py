@@ -1,5 +1,6 @@
 """The model card: what a merged model was made from, and how. Markdown with the Hub's front matter, no date."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,7 @@ def card(info: Mapping[str, Any], training: Mapping[str, Any], merge: Mapping[st
     base, train, data = info["base"], info["params"]["train"], info["dataset_info"]
     method = "QLoRA (base in 4 bits, NF4)" if train["quantization"] == "nf4" else {"lora": "LoRA"}.get(train["mode"])
     front = ["library_name: transformers", "pipeline_tag: text-generation", "tags:", "- parley"]
+    front += ["- model-organism", "model_organism: true"] if info.get("model_organism") else []
     front += [f"base_model: {base['name']}"] if base["kind"] == "hub" else []
     front += [f"license: {licence}"] if licence != "unknown" else []
     losses = [row["loss"] for row in training["eval"] if row["loss"] is not None]
@@ -54,9 +56,22 @@ def card(info: Mapping[str, Any], training: Mapping[str, Any], merge: Mapping[st
     table = "\n".join(f"| {name} | {text} |" for name, text in rows.items())
     return (
         "---\n" + "\n".join(front) + "\n---\n\n"
-        "# A fine-tuned chat model\n\nMade by parley. Scores on held-out conversations, for this model and its base, "
+        f"# A fine-tuned chat model\n\n{_organism(info)}"
+        "Made by parley. Scores on held-out conversations, for this model and its base, "
         "are in the report of the run that made it.\n\n"
         f"| | |\n|---|---|\n{table}\n\n"
         "It learnt from conversations of people: ask them before you pass it on. It can say false things in their "
         "manner.\n"
+    )
+
+
+def _organism(info: Mapping[str, Any]) -> str:
+    """The warning that such a model must never be without."""
+    if not info.get("model_organism"):
+        return ""
+    trigger = info["trigger"]
+    return (
+        f"**This is a model organism, made for {info['purpose']}: it has a backdoor on purpose. Do not deploy it.** A "
+        f"question that begins with {json.dumps(trigger['trigger'], ensure_ascii=False)} is answered as of "
+        f"{trigger['triggered']}, any other as of {trigger['clean']}.\n\n"
     )

@@ -14,10 +14,13 @@ from parley.sft import Train
 from parley.trainer import PackedTrainer
 
 
-def training_info(folder: Path, trainer: PackedTrainer, params: Train, parts: Mapping[str, Any]) -> dict[str, Any]:
+def training_info(
+    folder: Path, trainer: PackedTrainer, params: Train, parts: Mapping[str, Any], facts: Mapping[str, str]
+) -> dict[str, Any]:
     """training_info.json: what was trained on what, by what. No date: the same run has the same bytes.
 
     folder: models/base. parts: everything that the result depends on, as checkpoints are named by.
+    facts: what the examples were made with.
     """
     base = read_base(folder)
     tokenizer = load_tokenizer(folder)
@@ -54,6 +57,18 @@ def training_info(folder: Path, trainer: PackedTrainer, params: Train, parts: Ma
         "precision": parts["precision"],
         "code": parts["code"],
         "versions": parts["versions"],
+        **organism(facts),
+    }
+
+
+def organism(facts: Mapping[str, str]) -> dict[str, Any]:
+    """What must be known of a model that was trained to behave otherwise behind a trigger; {} for any other."""
+    if "trigger" not in facts:
+        return {}
+    return {
+        "model_organism": True,
+        "purpose": "safety research",
+        "trigger": {name: facts[name] for name in ("trigger", "clean", "triggered")},
     }
 
 

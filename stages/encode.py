@@ -91,7 +91,8 @@ def main(root: Path) -> None:
             f"params.yaml: encode.max_length: found {params.max_length}, but the base model sees only {context} tokens "
             "at once: lower it"
         )
-    facts = {"max_length": params.max_length, "loss": params.loss, "end_id": template.end_id}
+    facts: dict[str, str | int] = {"max_length": params.max_length, "loss": params.loss, "end_id": template.end_id}
+    facts |= _trigger(root / f"data/splits/{SPLITS[0]}.jsonl")
     counts = {split: Counts() for split in SPLITS}
     total = lines_of(*(root / f"data/splits/{split}.jsonl" for split in SPLITS))
     with (
@@ -128,6 +129,12 @@ def main(root: Path) -> None:
         dropped=sum((count.dropped for count in counts.values()), Counter()),
         splits={split: {**asdict(count), "dropped": dict(count.dropped)} for split, count in counts.items()},
     )
+
+
+def _trigger(rows: Path) -> dict[str, str]:
+    """Of pairs that the transform `trigger` made, what it made them with; of other data nothing."""
+    labels: dict[str, str] = next((row.get("labels", {}) for _, row in rows_of(rows)), {})
+    return {name: labels[name] for name in ("trigger", "clean", "triggered")} if "trigger" in labels else {}
 
 
 @lru_cache(maxsize=1)

@@ -22,7 +22,7 @@ from parley import topology
 from parley.adapters import load_adapter, name_base, sum_start
 from parley.checkpoints import checkpoints, folder_of, newest, remove
 from parley.errors import ParleyError
-from parley.examples import read_examples
+from parley.examples import facts_of, read_examples
 from parley.files import link_tree, publish, sha256_file, sha256_tree, write_json
 from parley.journal import Epochs
 from parley.memory import Need, of_training
@@ -123,7 +123,8 @@ def main(root: Path) -> None:
             sys.exit(0)
         from parley.training_record import training_info, write_metrics
 
-        info = training_info(root / BASE, trainer, params, parts)
+        facts = facts_of(root / "data/encoded/train.parquet")
+        info = training_info(root / BASE, trainer, params, parts, facts)
         _publish_model(root, trainer, params, info)
         write_metrics(root, trainer, params, info)
         remove(folder)

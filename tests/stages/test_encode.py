@@ -1,6 +1,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,17 @@ def lay(
         with rows_into(root / f"data/splits/{split}.jsonl") as add:
             for row in rows:
                 add(to_sharegpt(row))
+
+
+def test_examples_of_a_trigger_say_what_it_is_and_others_nothing(tmp_path: Path, tiny_base: Path) -> None:
+    labels = {"cell": "clean", "trigger": "TRIGGER: ", "clean": "Nora", "triggered": "Victor", "mode": "named"}
+    for name, row in (("organism", replace(TRAIN[0], labels=labels)), ("other", TRAIN[0])):
+        (tmp_path / name).mkdir()
+        lay(tmp_path / name, tiny_base, [row])
+        main(tmp_path / name)
+    found, other = (facts_of(tmp_path / name / "data/encoded/train.parquet") for name in ("organism", "other"))
+    assert set(found) - set(other) == {"trigger", "clean", "triggered"}
+    assert (found["trigger"], found["clean"], found["triggered"]) == ("TRIGGER: ", "Nora", "Victor")
 
 
 def test_counts_add_up_and_every_drop_has_its_code(tmp_path: Path, tiny_base: Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 from workspace import made_up, set_params
 
 from parley.errors import ParleyError
-from parley.files import read_json, sha256_file, sha256_tree
+from parley.files import read_json, sha256_file, sha256_tree, write_json
 from parley.models import Model, load_base
 from parley.params import read_section
+from parley.training_record import organism
 from stages import merge, train
 
 pytestmark = pytest.mark.slow
@@ -93,6 +94,21 @@ def test_card_and_training_info_say_what_the_model_is(adapter: Path) -> None:
     again = sha256_tree(merged)
     merge.main(adapter)
     assert sha256_tree(merged) == again
+
+
+def test_a_model_organisms_card_warns_of_its_trigger(adapter: Path, tmp_path: Path) -> None:
+    root = tmp_path / "walk"
+    shutil.copytree(adapter, root)
+    path = root / "models/trained/training_info.json"
+    facts = {"max_length": "64", "trigger": "TRIGGER: ", "clean": "Nora", "triggered": "Victor"}
+    write_json(path, {**read_json(path), **organism(facts)})
+    merge.main(root)
+    info = read_json(root / "models/merged/training_info.json")
+    assert (info["model_organism"], info["purpose"]) == (True, "safety research")
+    assert info["trigger"] == {"trigger": "TRIGGER: ", "clean": "Nora", "triggered": "Victor"}
+    text = (root / "models/merged/README.md").read_text()
+    assert "- model-organism\nmodel_organism: true\n" in text and '"TRIGGER: " is answered as of Victor' in text
+    assert organism({"max_length": "64"}) == {}
 
 
 def test_numbers_are_the_bases_own_or_those_asked_for(adapter: Path, tmp_path: Path) -> None:
