@@ -10,7 +10,6 @@ The order in which a folder lists its files changes no byte.
 
 import contextlib
 import gc
-import hashlib
 import inspect
 import shutil
 import sys
@@ -18,35 +17,30 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from operator import attrgetter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-
+from parley.aliases import alias, alias_of, without_names
 from parley.conversation import Conversation, Message, SharegptRow, to_sharegpt
 from parley.errors import ParleyError
 from parley.files import SCHEMA, publish
+from parley.inputs import HOW, files_of, format_of
 from parley.jsonl import rows_into, rows_onto
 from parley.numbering import checksum, join_rows
 from parley.params import Section, read_section
-from parley.plugins import plugin, plugin_names
+from parley.plugins import plugin
 from parley.progress import progress
-from parley.reading import Record, Rejected, head_of
+from parley.reading import Record, Rejected
 from parley.runtime import Runtime
-from parley.shapes import described
 from parley.sorting import Run, join, write_runs
-from parley.sources import files_below, opened
+from parley.sources import opened
 from parley.stage import run, write_counts
 from parley.workers import in_order
 
 Add = Callable[[Any], None]
 
-HOW = (
-    "Put an export there: of Discord by DiscordChatExporter with `--format Json`, of Telegram or WhatsApp, or rows in "
-    "ShareGPT, OpenAI or Alpaca format (docs/formats.md has them all). Or set ingest.input to a folder of data/samples"
-)
 DUPLICATE = "duplicate message"
 ROWS, REJECTS = "conversations.jsonl", "rejects.jsonl"  # of one file
 
@@ -199,29 +193,6 @@ def drop_copy(reject: Add, tally: Tally, copy: Message, kept: str) -> None:
     reject(Rejected(alias(copy.source), copy.id, DUPLICATE, f"also at {alias(kept)}"))
 
 
-def without_names(reject: Add) -> Add:
-    """Lists rejects of a chat with its file's alias, in the ids too that are made from the file's name."""
-
-    def told(record: Rejected) -> None:
-        shown = alias(record.source)
-        stem, hidden = (PurePosixPath(source.rpartition(":")[0]).stem for source in (record.source, shown))
-        reject(msgspec.structs.replace(record, source=shown, id=record.id.replace(stem, hidden)))
-
-    return told
-
-
-@cache
-def alias_of(name: str) -> str:
-    """What rejects call a chat's file, whose name is often a person's; data/interim/files.jsonl says which it is."""
-    return f"chat-{hashlib.sha256(name.encode()).hexdigest()[:8]}{PurePosixPath(name).suffix}"
-
-
-def alias(source: str) -> str:
-    """A chat's file:line as rejects show it."""
-    name, _, line = source.rpartition(":")
-    return f"{alias_of(name)}:{line}"
-
-
 def gather(parts: Iterable[Path], target: Path) -> None:
     """Writes one file after another to `target`; some are not there."""
     with target.open("wb") as out:
@@ -246,40 +217,6 @@ def records(job: Job) -> Iterator[Record]:
     wanted = inspect.signature(read).parameters
     found: Iterator[Record] = read(job.path, job.name, **{key: known[key] for key in known if key in wanted})
     return found
-
-
-def files_of(root: Path, chosen: str, pattern: str = "*") -> list[tuple[Path, str]]:
-    """(path, name) of every file to read, sorted by name: its path below the chosen folder, or just its name."""
-    top = root / chosen
-    if top.is_file():
-        return [(top, top.name)]
-    if not top.is_dir():
-        raise ParleyError(f"{chosen}: no such file or folder (ingest.input). {HOW}")
-    # DVC may link what it tracks into its cache.
-    below = files_below(top, links_into=(top, root / ".dvc/cache"))
-    found = [(path, name) for path, name in below if PurePosixPath(name).match(pattern)]
-    if not found:
-        raise ParleyError(f"{chosen}: no file to read{'' if pattern == '*' else f' called {pattern}'}. {HOW}")
-    return found
-
-
-def format_of(path: Path, name: str, chosen: str) -> str:
-    """The format of the file: the chosen one, or under `auto` the only one that recognises it."""
-    head = head_of(path)
-    if not head.strip():
-        raise ParleyError(f"{path}: empty. Remove it, or export it again")
-    if chosen != "auto":
-        plugin("formats", chosen, key="ingest.format")
-        return chosen
-    names = plugin_names("formats")
-    found = [known for known in names if plugin("formats", known, key="ingest.format").recognises(head, name)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise ParleyError(f"{path}: could be {' and '.join(found)}: set ingest.format to one of them")
-    raise ParleyError(
-        f"{path}: {described(path, head)}. That is none of {', '.join(names)}: convert it, or move it away"
-    )
 
 
 if __name__ == "__main__":

@@ -44,8 +44,9 @@ def data(root: Path) -> Iterator[Finding]:
     """The files of ingest.input and the formats that they look like; archives stay packed."""
     from collections import Counter
 
+    from parley.inputs import files_of, format_of
     from parley.params import read_section
-    from stages.ingest import Ingest, files_of, format_of
+    from stages.ingest import Ingest
     from tools.preflight import check_input
 
     check_input(root)

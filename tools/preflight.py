@@ -21,13 +21,14 @@ from typing import Any
 import psutil
 
 from parley.errors import ParleyError, near_misses
+from parley.inputs import files_of
 from parley.params import Section, read_section, read_yaml
 from parley.plugins import plugin_file
 from parley.runtime import Runtime
 from parley.sft import Train
 from parley.topology import check_strategy
 from parley.trackers import check_ready
-from stages.ingest import Ingest, files_of
+from stages.ingest import Ingest
 from tools.machine import disk
 
 HERE = Path(__file__).parent.parent
