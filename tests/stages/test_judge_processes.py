@@ -59,7 +59,7 @@ def test_kill_9_at_any_moment_pays_again_only_for_calls_under_way(
 @pytest.mark.slow
 def test_ctrl_c_keeps_the_answers_of_the_calls_under_way(tmp_path: Path) -> None:
     eval_files(tmp_path, 10)
-    with JudgeServer(latency=0.1) as server:
+    with JudgeServer(latency=0.5) as server:
         settings(tmp_path, server, concurrency=2)
         process = stage(tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         while len(server.requests) < 5 and process.poll() is None:
