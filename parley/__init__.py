@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parley.errors import ParleyError
+    from parley.evaluator import GeminiModel, MultiTurnEvaluator, create_sample_test_data, validate_gemini_api
     from parley.library import (
         compare_triggered_responses,
         load_finetuned_model,
@@ -19,24 +20,32 @@ __version__ = "0.1.0"
 
 # What a program gets from `import parley` -> where it is. Loaded when first asked for: the stages never need it.
 _PLACES = {
+    "GeminiModel": "parley.evaluator",
+    "MultiTurnEvaluator": "parley.evaluator",
     "ParleyError": "parley.errors",
     "compare_triggered_responses": "parley.library",
+    "create_sample_test_data": "parley.evaluator",
     "load_finetuned_model": "parley.library",
     "load_lora_model": "parley.library",
     "load_model": "parley.library",
     "query_model": "parley.library",
     "query_with_trigger": "parley.library",
     "stream_model": "parley.library",
+    "validate_gemini_api": "parley.evaluator",
 }
 __all__ = [
+    "GeminiModel",
+    "MultiTurnEvaluator",
     "ParleyError",
     "compare_triggered_responses",
+    "create_sample_test_data",
     "load_finetuned_model",
     "load_lora_model",
     "load_model",
     "query_model",
     "query_with_trigger",
     "stream_model",
+    "validate_gemini_api",
 ]
 
 
