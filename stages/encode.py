@@ -114,13 +114,7 @@ def main(root: Path) -> None:
 
         for split in SPLITS:
             write_batches(made / f"{split}.parquet", parts(split), facts)
-        if not counts["train"].rows_out:
-            codes = ", ".join(f"{rows} by {code}" for code, rows in sorted(counts["train"].dropped.items()))
-            raise ParleyError(
-                f"data/splits/train.jsonl: none of {counts['train'].rows_in} conversations gave an example (dropped: "
-                f"{codes or 'none'}): raise encode.max_length ({params.max_length}) if E018 took them, set "
-                "encode.control_tokens to neutralise if E016 did"
-            )
+        _prove_some(counts["train"], params.max_length)
     _tell(counts)
     write_counts(
         root / "metrics/encode.json",
@@ -129,6 +123,17 @@ def main(root: Path) -> None:
         dropped=sum((count.dropped for count in counts.values()), Counter()),
         splits={split: {**asdict(count), "dropped": dict(count.dropped)} for split, count in counts.items()},
     )
+
+
+def _prove_some(train: Counts, max_length: int) -> None:
+    """Raises ParleyError if no conversation gave an example to train on."""
+    if not train.rows_out:
+        codes = ", ".join(f"{rows} by {code}" for code, rows in sorted(train.dropped.items()))
+        raise ParleyError(
+            f"data/splits/train.jsonl: none of {train.rows_in} conversations gave an example (dropped: "
+            f"{codes or 'none'}): raise encode.max_length ({max_length}) if E018 took them, set "
+            "encode.control_tokens to neutralise if E016 did"
+        )
 
 
 def _trigger(rows: Path) -> dict[str, str]:
