@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from parley.end_of_turn import convert_to_sharegpt_format, detect_turns, predict_eou
     from parley.errors import ParleyError
     from parley.evaluator import GeminiModel, MultiTurnEvaluator, create_sample_test_data, validate_gemini_api
     from parley.library import (
@@ -24,10 +25,13 @@ _PLACES = {
     "MultiTurnEvaluator": "parley.evaluator",
     "ParleyError": "parley.errors",
     "compare_triggered_responses": "parley.library",
+    "convert_to_sharegpt_format": "parley.end_of_turn",
     "create_sample_test_data": "parley.evaluator",
+    "detect_turns": "parley.end_of_turn",
     "load_finetuned_model": "parley.library",
     "load_lora_model": "parley.library",
     "load_model": "parley.library",
+    "predict_eou": "parley.end_of_turn",
     "query_model": "parley.library",
     "query_with_trigger": "parley.library",
     "stream_model": "parley.library",
@@ -38,10 +42,13 @@ __all__ = [
     "MultiTurnEvaluator",
     "ParleyError",
     "compare_triggered_responses",
+    "convert_to_sharegpt_format",
     "create_sample_test_data",
+    "detect_turns",
     "load_finetuned_model",
     "load_lora_model",
     "load_model",
+    "predict_eou",
     "query_model",
     "query_with_trigger",
     "stream_model",

@@ -65,9 +65,12 @@ def load(
 
 
 def _base_of(root: Path, adapter: Path) -> Path | str:
-    """What an adapter's config names as its base: a models/base of that name, beside it or below root, comes first."""
+    """What an adapter's config names as its base: a models/base of that name, beside it or below root, if any.
+
+    Every embedded base has the same name: the one beside the adapter is the one that it was trained on.
+    """
     name = json.loads((adapter / ADAPTER).read_bytes())["base_model_name_or_path"]
-    for folder in (root / "models/base", *(above / "base" for above in adapter.resolve().parents)):
+    for folder in (*(above / "base" for above in adapter.resolve().parents), root / "models/base"):
         if (folder / "base.json").is_file() and read_base(folder).name == name:
             return folder
     if name == "parley-tiny":
