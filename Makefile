@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: pseudonyms export-detector
 .PHONY: memory preview doctor export push
 .PHONY: chat chat-web test-model
-.PHONY: compare sweep timing
+.PHONY: compare sweep timing bench
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ sweep: $(READY) ## Queue a grid and run it: make sweep ARGS='-S train.lr=1e-3,5e
 
 timing: $(READY) ## Seconds and memory of each stage with the settings of now
 	@python -m tools.timing
+
+bench: $(READY) ## Run the benchmarks, hours in all, into bench/results: make bench [NAMES='encode overlap']
+	@python -m bench $(NAMES)
 
 test: $(READY) ## Run the tests, the quick ones first; ARGS='-k name' picks some
 	@python -m pytest $(ARGS)
