@@ -66,7 +66,7 @@ def rows(root: Path) -> Iterator[list[str]]:
         more = [f"{number(record[key])} {said}" for key, said in RATES.items() if record.get(key)]
         more += [str(record["device"])] if "device" in record else []
         brackets = "{}" if stage in own else "({})"
-        yield [stage, *map(brackets.format, cells), record["finished"], ", ".join(more)]
+        yield [stage, *map(brackets.format, cells), record["finished"][5:16].replace("T", " "), ", ".join(more)]
 
 
 def stage_of(record: Record) -> str:
@@ -80,7 +80,7 @@ def main(root: Path, console: Console) -> None:
     if not found:
         raise ParleyError("metrics/timing has no record yet: run `make repro`")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("stage", "seconds", "of CPU", "peak MB", "ended", ""):
+    for name in ("stage", "seconds", "of CPU", "peak MB", "ended, UTC", ""):
         table.add_column(name, justify="right" if name in ("seconds", "of CPU", "peak MB") else "left")
     for row in found:
         table.add_row(*row)
