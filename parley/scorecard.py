@@ -3,7 +3,8 @@
 A module in parley/scorecards has `score(cases, tuned, base, *, resamples, seed) -> Scorecard`, where tuned and base
 map case id -> generation. In metrics/scores.json under `recipe`, with a slice of "" written as `all`:
 
-    {"order": ["json_valid"], "test": {"json_valid": {"all": {entry}, "tool search": {entry}}}, "val": {},
+    {"order": ["json_valid"], "headline": "json_valid",
+     "test": {"json_valid": {"all": {entry}, "tool search": {entry}}}, "val": {},
      "curves": [{"title": "ROC", "x": "FPR", "y": "TPR", "series": {"tuned": [[0, 0], [1, 1]]}}]}
 """
 
@@ -43,6 +44,7 @@ class Scorecard:
 
     figures: Sequence[Figure]
     curves: Sequence[Curve] = ()
+    headline: str = ""  # the figure that says whether the model got better; "" leaves that to perplexity
 
 
 def share(part: float, whole: float) -> Score | Unscored:
@@ -75,7 +77,12 @@ def block(scorecard: Scorecard) -> dict[str, Any]:
             raise AssertionError(f"two figures {figure.name!r} of slice {figure.slice or ALL!r}")
         slices[figure.slice or ALL] = {**figure.entry, **({"about": figure.about} if figure.about else {})}
     order = list(dict.fromkeys(figure.name for figure in scorecard.figures))
-    return {"order": order, **found, "curves": [asdict(curve) for curve in scorecard.curves]}
+    return {
+        "order": order,
+        "headline": scorecard.headline,
+        **found,
+        "curves": [asdict(curve) for curve in scorecard.curves],
+    }
 
 
 def lines(recipe: Mapping[str, Any], split: str, *, sliced: bool) -> dict[str, Any]:

@@ -77,8 +77,20 @@ def surety(entry: Entry) -> str:
     return "; ".join(words)
 
 
-def headline(test: Mapping[str, Entry]) -> Headline:
-    """Whether tuning helped, by the perplexity of the test split: by how much, how sure, on how many cases."""
+TITLES: dict[str, str] = {
+    "better": "Better than its base",
+    "worse": "Worse than its base",
+    "no difference shown": "No difference from its base shown",
+}
+
+
+def headline(test: Mapping[str, Entry], recipe: Mapping[str, Any]) -> Headline:
+    """Whether tuning helped, on the test split: by how much, how sure, on how many cases.
+
+    By the figure that the recipe's scorecard names (`recipe` block of metrics/scores.json), else by perplexity.
+    """
+    if name := recipe.get("headline"):
+        return _by_figure(name, recipe["test"][name]["all"])
     entry = test.get("perplexity")
     if entry is None:
         why = "perplexity is not among score.metrics"
@@ -94,13 +106,21 @@ def headline(test: Mapping[str, Entry]) -> Headline:
     )
     if found == "no interval":
         return Headline(found, "Not known whether it is better", f"{sentence}, on {counted}; {entry['no_interval']}.")
-    title = {
-        "better": "Better than its base",
-        "worse": "Worse than its base",
-        "no difference shown": "No difference from its base shown",
-    }[found]
     ends = f"95 % interval: {_change(gap['low'])} to {_change(gap['high'])}"
-    return Headline(found, title, f"{sentence} ({ends}), on {counted}.")
+    return Headline(found, TITLES[found], f"{sentence} ({ends}), on {counted}.")
+
+
+def _by_figure(name: str, entry: Entry) -> Headline:
+    found = verdict(entry)
+    if found == "not scored":
+        return Headline(found, "Not known whether it is better", f"{name} is not scored: {entry['not_scored']}.")
+    tuned, base, gap = (entry[part] for part in ("tuned", "base", "difference"))
+    sentence = (
+        f"{name} of the tuned model is {number(tuned['value'])}, of its base {number(base['value'])}; difference "
+        f"{number(gap['value'])} {interval(gap)}, on {number(entry['n'])} test cases from "
+        f"{number(entry['groups'])} conversation groups."
+    )
+    return Headline(found, TITLES.get(found, "Not known whether it is better"), sentence)
 
 
 def _change(nats: float) -> str:

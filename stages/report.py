@@ -84,7 +84,7 @@ def read_facts(root: Path) -> dict[str, Any]:
     train = figures(metrics / "train.json", "steps", "eval", "data")
     data = data_facts(root)
     facts = {
-        "headline": wording.headline(scores["test"]),
+        "headline": wording.headline(scores["test"], scores["recipe"]),
         "base": figures(metrics / "base.json", "name", "kind", "revision", "template"),
         "walk": data["walk"],
         "data": data,

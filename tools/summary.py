@@ -55,7 +55,7 @@ def main(root: Path, console: Console, began: str = "") -> None:
             console.print(Text(f"{name}: not scored: {entry['not_scored']}"))
     if judge["status"] != "scored":
         console.print(Text(f"judge: not scored: {judge['reason']}"))
-    console.print(Text(headline(test).title, style="bold"))
+    console.print(Text(headline(test, recipe).title, style="bold"))
     console.print(Text((root / "metrics/report.html").as_posix()), soft_wrap=True)
 
 

@@ -138,7 +138,7 @@ def score(
         rows = [(case, _only(one, tool), _only(other, tool)) for case, one, other in steps]
         rows = [row for row in rows if row[1].due.calls]
         figures += [figure(name, rows, f"tool {tool}") for name in BY_TOOL]
-    return Scorecard(figures)
+    return Scorecard(figures, headline="tool_name_acc")
 
 
 def _labels(cases: Iterable[Case]) -> list[tuple[str, str]]:

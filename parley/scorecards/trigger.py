@@ -68,7 +68,8 @@ def score(
     for name in ("activation", "leakage"):
         cells, wanted, better = RATES[name]
         figures.append(Figure(name, table.rate(of_cells(val, *cells), wanted, better), split="val"))
-    return Scorecard([*figures, Figure("separation", table.separation(val), split="val")])
+    figures.append(Figure("separation", table.separation(val), split="val"))
+    return Scorecard(figures, headline="separation")
 
 
 # Name -> the cells that it is measured on, the behaviour that counts, and whether more of it is better.

@@ -99,7 +99,8 @@ def score(
         figures += sheet.figures(members, part)
     raw = [turn for turn in turns if turn.case.split == "test" and turn.case.labels.get("text") == "raw"]
     figures.append(Figure("punctuation_flip", sheet.flips(raw, {turn.case.id: turn for turn in test})))
-    return Scorecard(figures, [Curve("ROC on test", "false positive rate", "true positive rate", roc(test, languages))])
+    curve = Curve("ROC on test", "false positive rate", "true positive rate", roc(test, languages))
+    return Scorecard(figures, [curve], headline="roc_auc")
 
 
 def said(turn: Turn) -> str:

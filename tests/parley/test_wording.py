@@ -65,20 +65,34 @@ def perplexity(low: float, value: float, high: float) -> dict[str, Any]:
 
 
 def test_headline_says_small_changes_in_percent_and_large_ones_in_times() -> None:
-    found = headline({"perplexity": perplexity(math.log(0.9), math.log(0.95), math.log(0.98))})
+    found = headline({"perplexity": perplexity(math.log(0.9), math.log(0.95), math.log(0.98))}, {})
     assert found.title == "Better than its base"
     assert "5.00 % lower (95 % interval: 10.0 % lower to 2.00 % lower), on 50 test cases from 20" in found.sentence
-    found = headline({"perplexity": perplexity(math.log(2), math.log(4), math.log(8))})
+    found = headline({"perplexity": perplexity(math.log(2), math.log(4), math.log(8))}, {})
     assert found.title == "Worse than its base"
     assert "4.00 times higher (95 % interval: 2.00 times higher to 8.00 times higher)" in found.sentence
-    found = headline({"perplexity": perplexity(math.log(0.9), 0.0, math.log(1.1))})
+    found = headline({"perplexity": perplexity(math.log(0.9), 0.0, math.log(1.1))}, {})
     assert found.title == "No difference from its base shown"
     assert "the same (95 % interval: 10.0 % lower to 10.0 % higher)" in found.sentence
 
 
 def test_headline_without_perplexity_claims_nothing() -> None:
-    assert headline({}).sentence == "Not scored: perplexity is not among score.metrics."
-    assert headline({"perplexity": {"not_scored": "no case in this split"}}).verdict == "not scored"
+    assert headline({}, {}).sentence == "Not scored: perplexity is not among score.metrics."
+    assert headline({"perplexity": {"not_scored": "no case in this split"}}, {}).verdict == "not scored"
+
+
+def test_a_scorecard_may_name_the_figure_that_decides() -> None:
+    estimate = {"tuned": {"value": 0.9}, "base": {"value": 0.5}, "difference": {"value": 0.4, "low": 0.3, "high": 0.5}}
+    entry = {**estimate, "higher_is_better": True, "n": 50, "groups": 20}
+    recipe = {"headline": "roc_auc", "test": {"roc_auc": {"all": entry}}}
+    found = headline({"perplexity": perplexity(0.0, 0.1, 0.2)}, recipe)
+    assert found.title == "Better than its base"
+    assert found.sentence == (
+        "roc_auc of the tuned model is 0.900, of its base 0.500; difference 0.400 [0.300, 0.500], on 50 test cases "
+        "from 20 conversation groups."
+    )
+    recipe["test"]["roc_auc"]["all"] = {"not_scored": "all cases are positive"}
+    assert headline({}, recipe).sentence == "roc_auc is not scored: all cases are positive."
 
 
 def test_entries_keep_the_order_of_the_params_and_lose_none() -> None:
