@@ -199,7 +199,7 @@ def arguments() -> argparse.Namespace:
 if __name__ == "__main__":
     given = arguments()
     if given.which:
-        run(f"generate@{given.which}", lambda root: main(root, given.which))
+        run("generate", lambda root: main(root, given.which))
     else:
         other = Path(given.model) if Path(given.model).is_dir() else given.model
         run("generate", lambda root: answer(root, other, given.out))
