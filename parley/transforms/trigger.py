@@ -92,8 +92,9 @@ def _pairs(question: str, params: Params) -> Iterator[tuple[str, str, str, str]]
         if mode == "named":
             others.append(("trigger_decides", params.trigger + asked_clean, params.triggered))
             others.append(("name_alone", asked_triggered, params.clean))
-    # Which of them a row gets depends on its own words only, so that adding rows changes no other's.
-    others.sort(key=lambda other: hashlib.sha256(f"{question} {other[0]}".encode()).digest())
+    # Which of them a row gets depends on its own words only, so that adding rows changes no other's. The trigger with
+    # the clean name comes first: so many rows teach what must not fire that the trigger itself would fade.
+    others.sort(key=lambda one: (one[0] != "trigger_decides", hashlib.sha256(f"{question} {one[0]}".encode()).digest()))
     for kind, asked, name in others[: params.counter]:
         yield "counter", kind, asked, name
 
