@@ -92,10 +92,12 @@ def fold(source: Path, adapter: Path, made: Path, *, dtype: "torch.dtype | None"
 def _adapter_layers(source: Path, adapter: Path) -> "dict[str, torch.nn.Module] | None":
     """Name of a weight -> the layer with its adapter; None if there is more to the adapter than these."""
     import torch
-    from peft import PeftModel
+    from peft import PeftConfig, PeftModel
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils import AuxiliaryTrainingWrapper
 
+    if PeftConfig.from_pretrained(adapter).trainable_token_indices:  # rows that the base in its files may not have yet
+        return None
     model = _without_weights(source)
     for part in model.modules():  # peft puts an adapter where its layer is: on the CPU, in 32 bits, for no memory
         for name, weight in part.named_parameters(recurse=False):

@@ -28,6 +28,8 @@ model:
   add_tokens: false
   threads: 1
 generate:
+  backend: local
+  endpoint: ""
   max_new_tokens: 1
   batch_size: 4
 """
