@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Any
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-from parley.chat import template_of
 from parley.conversation import Conversation, Turn, from_sharegpt, to_sharegpt
 from parley.embedded import corpus
 from parley.embedded.model import train_tokenizer
-from parley.examples import packed, write_batches
-from parley.families import read_template
-from parley.rendering import render
+from parley.encoding.chat import template_of
+from parley.encoding.examples import packed, write_batches
+from parley.encoding.rendering import render
+from parley.modeling.families import read_template
 from stages.encode import BATCH, Encode, examples_of
 
 if TYPE_CHECKING:

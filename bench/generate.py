@@ -12,13 +12,13 @@ import random
 import time
 from pathlib import Path
 
-from parley import generation
-from parley.chat import template_of
 from parley.conversation import Conversation, Turn
+from parley.encoding.chat import template_of
 from parley.evaluation import Case
-from parley.generation import Prompt, Sampling, answers_to, prompt_of, reference_logprobs
-from parley.loading import load
-from parley.models import Model, quiet, set_threads
+from parley.inference import generation
+from parley.inference.generation import Prompt, Sampling, answers_to, prompt_of, reference_logprobs
+from parley.modeling.loading import load
+from parley.modeling.models import Model, quiet, set_threads
 
 WORDS = "the a we you i it was is not so well yes no maybe tomorrow today train rain tea late good bad home".split()  # noqa: SIM905
 

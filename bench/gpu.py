@@ -3,11 +3,12 @@
     python -m bench.gpu [--seconds 560] [--models Qwen2.5-0.5B Qwen2.5-1.5B Qwen2.5-7B]
     python -m bench.gpu --tiny            # two small cases on whatever is there, to see that it runs
 
-The weights are random, of the configs in parley/known_models.yaml: speed and memory do not depend on their values, and
-nothing is downloaded. Each case is the train stage's own trainer, stopped after a few steps. MFU counts useful tokens
-only (none is padding), 4 N + 12 L h c FLOPs a token for LoRA (N: parameters without the input embedding, c: tokens that
-a token attends to in the mean), no recomputation, and 989 TFLOPS as the peak of an H100 or H200 in bf16. Cases that the
-estimate says do not fit are left out, and so are those that --seconds leaves no time for; both are said.
+The weights are random, of the configs in parley/modeling/known_models.yaml: speed and memory do not depend on their
+values, and nothing is downloaded. Each case is the train stage's own trainer, stopped after a few steps. MFU counts
+useful tokens only (none is padding), 4 N + 12 L h c FLOPs a token for LoRA (N: parameters without the input embedding,
+c: tokens that a token attends to in the mean), no recomputation, and 989 TFLOPS as the peak of an H100 or H200 in
+bf16. Cases that the estimate says do not fit are left out, and so are those that --seconds leaves no time for; both
+are said.
 """
 
 import argparse
@@ -25,13 +26,13 @@ from typing import Any
 
 from bench.train import ROOT, prepare_base, timed, trl, write_chats
 from bench.train import chats as text_chats
-from parley.examples import Example
-from parley.memory import Need, of_training
-from parley.model_shapes import Shape, config_of, shape_of
-from parley.models import Model, computes_bf16, pick_device, quiet
+from parley.encoding.examples import Example
+from parley.modeling.model_shapes import Shape, config_of, shape_of
+from parley.modeling.models import Model, computes_bf16, pick_device, quiet
 from parley.runtime import Runtime
-from parley.sft import Train, sft_config
-from parley.training_rows import packed_rows
+from parley.training.memory import Need, of_training
+from parley.training.rows import packed_rows
+from parley.training.sft import Train, sft_config
 
 PEAK = 989e12
 STEPS, WARM = 12, 4

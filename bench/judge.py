@@ -19,11 +19,11 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 
-from parley.clients import ClientSettings, open_judge
 from parley.conversation import Conversation, Turn
 from parley.evaluation import Case, Generation
-from parley.questions import answer
-from parley.rubric import Rubric, read_rubric
+from parley.judging.clients import ClientSettings, open_judge
+from parley.judging.questions import answer
+from parley.judging.rubric import Rubric, read_rubric
 
 ROOT = Path(__file__).resolve().parent.parent
 METRICS = ("correctness", "coherence", "fit")
@@ -86,7 +86,7 @@ def rubric_of(metric: str) -> Rubric:
 
 def parley_run(root: Path, url: str, count: int, concurrency: int) -> None:
     """The judge stage's own path: plan from kept answers, then ask in threads."""
-    from parley.judging import Judge, judged
+    from parley.judging.verdicts import Judge, judged
 
     params = ClientSettings(
         client="gemini",
@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--without-deepeval", action="store_true")
     asked = parser.parse_args()
     os.environ["GEMINI_API_KEY"] = "bench"
-    import parley.judging  # noqa: F401  # with DeepEval's telemetry off, for both sides
+    import parley.judging.verdicts  # noqa: F401  # with DeepEval's telemetry off, for both sides
     from parley.judges import gemini
 
     server = Server(asked.latency)

@@ -19,8 +19,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import parley.trainer
-import parley.training_record  # noqa: F401  (what train imports late, imported once here)
 from parley.files import read_json, sha256_tree
 from stages import train
 
@@ -38,7 +36,7 @@ def make(root: Path, base: Path, changes: dict[str, Any]) -> None:
     """A folder in which train runs: 60 made-up examples, 3 epochs, a checkpoint every second step."""
     from workspace import made_up, set_params
 
-    from parley.examples import write_examples
+    from parley.encoding.examples import write_examples
 
     shutil.copytree(base, root / "models/base")
     write_examples(root / "data/encoded/train.parquet", made_up("train", 60, seed=1))

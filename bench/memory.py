@@ -16,9 +16,9 @@ import tempfile
 from pathlib import Path
 
 from bench.train import BATCH_ROWS, ROOT, parley, prepare
-from parley.examples import read_examples
-from parley.memory import Run, estimate
-from parley.model_shapes import config_of, shape_of
+from parley.encoding.examples import read_examples
+from parley.modeling.model_shapes import config_of, shape_of
+from parley.training.memory import Run, estimate
 
 METHODS = {"full": ("full", "none"), "LoRA": ("lora", "none"), "QLoRA": ("lora", "nf4")}
 

@@ -15,14 +15,14 @@ import time
 from pathlib import Path
 
 from bench.memory import peak
-from parley.folding import SHARD
-from parley.model_shapes import config_of
+from parley.modeling.model_shapes import config_of
+from parley.training.folding import SHARD
 
 MAKE = """
 import sys, torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
-from parley.model_shapes import config_of
+from parley.modeling.model_shapes import config_of
 torch.set_default_dtype(torch.bfloat16)
 model = AutoModelForCausalLM.from_config(config_of(sys.argv[1]))
 model.save_pretrained(sys.argv[2], max_shard_size="1GB")
@@ -32,7 +32,7 @@ tuned.save_pretrained(sys.argv[3])
 FOLD = """
 import sys
 from pathlib import Path
-from parley.folding import fold
+from parley.training.folding import fold
 base, adapter, made = map(Path, sys.argv[1:4])
 made.mkdir()
 assert fold(base, adapter, made, dtype=None, quantized=sys.argv[4] == "nf4")

@@ -68,7 +68,7 @@ def near(folder: Path, path: Path) -> None:
     """100,000 conversations, one in twenty a copy of the one before with a word more; the finds, to the last line."""
     import random
 
-    from parley.near import Near
+    from parley.validation.near import Near
 
     draw, found, said = random.Random(3), Near(0.85), ""
     for number in range(100_000):
@@ -87,5 +87,5 @@ READERS: dict[str, tuple[Callable[[Path, Path], None], tuple[str, ...]]] = {
     "json.loads by line": (by_json_lines, ()),
     "datasets": (by_datasets, ("datasets",)),
     "pandas": (by_pandas, ("pandas",)),
-    "near": (near, ("parley.near",)),
+    "near": (near, ("parley.validation.near",)),
 }

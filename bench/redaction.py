@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from parley.identifiers import Step, cards, emails, ibans, ips, keys, phones, urls
-from parley.redaction import names
+from parley.conversion.identifiers import Step, cards, emails, ibans, ips, keys, phones, urls
+from parley.conversion.redaction import names
 
 MARKED = {
     "EMAIL_ADDRESS": "emails",

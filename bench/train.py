@@ -67,7 +67,7 @@ def prepare_base(work: Path, config: Any, *, device: Any = "cpu", kind: str = "l
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-    from parley.models import Base, weight_sums, write_base
+    from parley.modeling.models import Base, weight_sums, write_base
 
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -103,9 +103,9 @@ def prepare(work: Path, *, count: int, vocabulary: int, threads: int, hidden: in
     """Model, data in the shape of each program, and the rows that parley packs."""
     from transformers import LlamaConfig
 
-    from parley.examples import Example, write_examples
-    from parley.models import computes_bf16
-    from parley.packing import best_fit
+    from parley.encoding.examples import Example, write_examples
+    from parley.encoding.packing import best_fit
+    from parley.modeling.models import computes_bf16
 
     rows = chats(count)
     config = LlamaConfig(

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
 
-from parley.latency import percentiles
-from parley.models import set_threads
+from parley.inference.latency import percentiles
+from parley.modeling.models import set_threads
 
 TOKENS = 128
 NEW = (TOKENS, 16, 4)  # tokens that a call adds

@@ -4,9 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from parley.end_of_turn import convert_to_sharegpt_format, detect_turns, predict_eou
     from parley.errors import ParleyError
-    from parley.evaluator import GeminiModel, MultiTurnEvaluator, create_sample_test_data, validate_gemini_api
+    from parley.judging.evaluator import GeminiModel, MultiTurnEvaluator, create_sample_test_data, validate_gemini_api
     from parley.library import (
         compare_triggered_responses,
         load_finetuned_model,
@@ -16,26 +15,27 @@ if TYPE_CHECKING:
         query_with_trigger,
         stream_model,
     )
+    from parley.specialists.end_of_turn import convert_to_sharegpt_format, detect_turns, predict_eou
 
 __version__ = "0.1.0"
 
 # What a program gets from `import parley` -> where it is. Loaded when first asked for: the stages never need it.
 _PLACES = {
-    "GeminiModel": "parley.evaluator",
-    "MultiTurnEvaluator": "parley.evaluator",
+    "GeminiModel": "parley.judging.evaluator",
+    "MultiTurnEvaluator": "parley.judging.evaluator",
     "ParleyError": "parley.errors",
     "compare_triggered_responses": "parley.library",
-    "convert_to_sharegpt_format": "parley.end_of_turn",
-    "create_sample_test_data": "parley.evaluator",
-    "detect_turns": "parley.end_of_turn",
+    "convert_to_sharegpt_format": "parley.specialists.end_of_turn",
+    "create_sample_test_data": "parley.judging.evaluator",
+    "detect_turns": "parley.specialists.end_of_turn",
     "load_finetuned_model": "parley.library",
     "load_lora_model": "parley.library",
     "load_model": "parley.library",
-    "predict_eou": "parley.end_of_turn",
+    "predict_eou": "parley.specialists.end_of_turn",
     "query_model": "parley.library",
     "query_with_trigger": "parley.library",
     "stream_model": "parley.library",
-    "validate_gemini_api": "parley.evaluator",
+    "validate_gemini_api": "parley.judging.evaluator",
 }
 __all__ = [
     "GeminiModel",

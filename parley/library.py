@@ -11,15 +11,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
-from parley.chat import Template, template_of
-from parley.control import control_strings
 from parley.conversation import Conversation, Turn
+from parley.encoding.chat import Template, template_of
+from parley.encoding.control import control_strings
 from parley.errors import ParleyError
-from parley.families import set_template
-from parley.generation import Prompt, Sampling, answers_to
-from parley.loading import ADAPTER, load
-from parley.models import Model, quiet
-from parley.talking import prompt_ids, stop_strings, stream, until
+from parley.inference.generation import Prompt, Sampling, answers_to
+from parley.inference.talking import prompt_ids, stop_strings, stream, until
+from parley.modeling.families import set_template
+from parley.modeling.loading import ADAPTER, load
+from parley.modeling.models import Model, quiet
 
 if TYPE_CHECKING:
     import torch

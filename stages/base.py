@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from parley import embedded, hub
+from parley import embedded
 from parley.errors import ParleyError
-from parley.families import read_template, set_template, tokens_of
 from parley.files import publish, write_json
-from parley.models import Base, Model, weight_sums, write_base
+from parley.modeling import hub
+from parley.modeling.families import read_template, set_template, tokens_of
+from parley.modeling.models import Base, Model, weight_sums, write_base
 from parley.params import Section, read_section, read_value
 from parley.stage import run
 

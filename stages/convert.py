@@ -20,18 +20,18 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import BeforeValidator, Field, create_model
 
-from parley.cleaning import Policy, blocked, commands, tidy
 from parley.conversation import Conversation, Message, ToolCall, Turn, from_sharegpt, message_of
+from parley.conversion.cleaning import Policy, blocked, commands, tidy
+from parley.conversion.gate import Gate, Origin, Transform, nothing_left
+from parley.conversion.languages import known_languages
+from parley.conversion.people import People, meet, who_else, without_quotes
+from parley.conversion.redaction import Redact, Redactor
+from parley.conversion.sessions import Burst, Said, bursts, sessions, turns, windows
 from parley.errors import ParleyError, near_misses
-from parley.gate import Gate, Origin, Transform, nothing_left
 from parley.jsonl import rows_into, rows_of
-from parley.languages import known_languages
 from parley.params import Section, read_section
-from parley.people import People, meet, who_else, without_quotes
 from parley.plugins import plugin, plugin_names
 from parley.progress import lines_of, progress
-from parley.redaction import Redact, Redactor
-from parley.sessions import Burst, Said, bursts, sessions, turns, windows
 from parley.stage import run, write_counts
 
 MINUTE = 60_000  # milliseconds

@@ -18,17 +18,17 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from parley.chat import Encoded, Template, encode, template_of
-from parley.control import CUT, JOINER, neutralise
 from parley.conversation import Conversation, from_sharegpt
-from parley.cutting import Keep, shorten
+from parley.encoding.chat import Encoded, Template, encode, template_of
+from parley.encoding.control import CUT, JOINER, neutralise
+from parley.encoding.cutting import Keep, shorten
+from parley.encoding.examples import Example, packed, write_batches
+from parley.encoding.loss import Loss, only_last, speaker_of, targets_of
+from parley.encoding.packing import IGNORED
 from parley.errors import ParleyError
-from parley.examples import Example, packed, write_batches
 from parley.files import publish
 from parley.jsonl import rows_into, rows_of
-from parley.loss import Loss, only_last, speaker_of, targets_of
-from parley.models import load_tokenizer
-from parley.packing import IGNORED
+from parley.modeling.models import load_tokenizer
 from parley.params import Section, read_section
 from parley.progress import lines_of, progress
 from parley.runtime import Runtime
@@ -75,7 +75,7 @@ class Counts:
 class Part:
     """What a batch of rows becomes."""
 
-    examples: bytes  # as parley.examples packs them
+    examples: bytes  # as parley.encoding.examples packs them
     rejected: list[dict[str, Any]]
     counts: Counts
 

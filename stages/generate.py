@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from parley.chat import Template, template_of
+from parley.encoding.chat import Template, template_of
 from parley.errors import ParleyError
 from parley.evaluation import Case, Generation, cases_of, generation_row
-from parley.generation import (
+from parley.inference.generation import (
     Answer,
     Prompt,
     Sampling,
@@ -32,14 +32,14 @@ from parley.generation import (
     prompt_of,
     reference_logprobs,
 )
-from parley.hub import snapshot
+from parley.inference.latency import percentiles
+from parley.inference.serving import Server
 from parley.jsonl import rows_into
-from parley.latency import percentiles
-from parley.loading import load
-from parley.models import Model, load_tokenizer, quiet, set_threads
+from parley.modeling.hub import snapshot
+from parley.modeling.loading import load
+from parley.modeling.models import Model, load_tokenizer, quiet, set_threads
 from parley.params import Section, read_section
 from parley.progress import progress
-from parley.serving import Server
 from parley.stage import add_timing, run
 
 if TYPE_CHECKING:

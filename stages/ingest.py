@@ -22,20 +22,20 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from parley.aliases import alias, alias_of, without_names
 from parley.conversation import Conversation, Message, SharegptRow, to_sharegpt
 from parley.errors import ParleyError
 from parley.files import SCHEMA, publish
-from parley.inputs import HOW, files_of, format_of
+from parley.ingestion.aliases import alias, alias_of, without_names
+from parley.ingestion.inputs import HOW, files_of, format_of
+from parley.ingestion.numbering import checksum, join_rows
+from parley.ingestion.reading import Record, Rejected
+from parley.ingestion.sorting import Run, join, write_runs
+from parley.ingestion.sources import opened
 from parley.jsonl import rows_into, rows_onto
-from parley.numbering import checksum, join_rows
 from parley.params import Section, read_section
 from parley.plugins import plugin
 from parley.progress import progress
-from parley.reading import Record, Rejected
 from parley.runtime import Runtime
-from parley.sorting import Run, join, write_runs
-from parley.sources import opened
 from parley.stage import run, write_counts
 from parley.workers import in_order
 

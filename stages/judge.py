@@ -23,20 +23,20 @@ from typing import Any
 
 from pydantic import Field
 
-from parley.answers import FORMAT
-from parley.asking import Asker
-from parley.clients import ClientSettings, NoJudge, open_judge
-from parley.controls import Trial, accuracy, trials
 from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_for
 from parley.files import write_json
 from parley.jsonl import rows_into
-from parley.pairwise import Duel, orders
-from parley.pairwise import summary as pairwise_summary
+from parley.judging.answers import FORMAT
+from parley.judging.asking import Asker
+from parley.judging.clients import ClientSettings, NoJudge, open_judge
+from parley.judging.controls import Trial, accuracy, trials
+from parley.judging.pairwise import Duel, orders
+from parley.judging.pairwise import summary as pairwise_summary
+from parley.judging.questions import Question, Verdict, answer
+from parley.judging.rubric import Measure, read_judged, read_rubrics
 from parley.params import read_section, read_value
-from parley.questions import Question, Verdict, answer
-from parley.rubric import Measure, read_judged, read_rubrics
+from parley.scoring.statistics import Pair, adjusted, compare
 from parley.stage import add_timing, run
-from parley.statistics import Pair, adjusted, compare
 
 MODELS = ("base", "tuned")
 RESAMPLES = 2000  # bootstrap resamples for each interval
@@ -137,8 +137,8 @@ def read_docket(root: Path, params: Settings, asker: Asker) -> Docket:
 def grader(params: Settings, asker: Asker) -> Callable[[Case, str, str], Question]:
     """(case, text of an answer, metric) -> the question for its verdict."""
     metrics = {name: read_judged(name) for name in params.metrics}
-    from parley.judging import Judge, judged
-    from parley.measures import measured
+    from parley.judging.measures import measured
+    from parley.judging.verdicts import Judge, judged
 
     judge = Judge(asker)
 
@@ -200,7 +200,7 @@ def summary(docket: Docket, verdicts: Sequence[Verdict], params: Settings, seed:
 
 
 def score(verdict: Verdict) -> Score | Unscored:
-    """A verdict for parley.statistics."""
+    """A verdict for parley.scoring.statistics."""
     return Unscored(verdict.kind) if verdict.score is None else Score(verdict.score)
 
 

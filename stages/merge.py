@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from parley.card import FILE, card, licence_of
+from parley.encoding.examples import Example, facts_of, read_examples
 from parley.errors import ParleyError
-from parley.examples import Example, facts_of, read_examples
 from parley.files import link_tree, publish, read_json, sha256_file, write_json
-from parley.folding import SHARD, base_folder, dtype_of, fold
-from parley.models import (
+from parley.modeling.models import (
     Model,
     add_stop,
     load_base,
@@ -35,6 +33,8 @@ from parley.models import (
 )
 from parley.params import Section, read_section
 from parley.stage import run
+from parley.training.card import FILE, card, licence_of
+from parley.training.folding import SHARD, base_folder, dtype_of, fold
 
 if TYPE_CHECKING:
     import torch

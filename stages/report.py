@@ -17,15 +17,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import Field
 
-from parley import curves, wording
 from parley.conversation import ToolCall
-from parley.data_facts import data_facts, figures, flat
 from parley.files import publish
 from parley.params import Section, read_section, read_yaml
 from parley.plugins import plugin_file, plugin_names
 from parley.recipes import differences, flatten
-from parley.scorecard import lines, matrices
-from parley.side_by_side import Sample, filters, samples
+from parley.reporting import curves, wording
+from parley.reporting.data_facts import data_facts, figures, flat
+from parley.reporting.side_by_side import Sample, filters, samples
+from parley.scoring.scorecard import lines, matrices
 from parley.stage import run
 
 HERE = Path(__file__).parent.parent

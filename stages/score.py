@@ -17,16 +17,16 @@ from typing import Any
 
 from pydantic import Field
 
-from parley.copying import Training
 from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_for
 from parley.files import sha256_file, write_json
 from parley.jsonl import rows_into
 from parley.params import Section, read_section, read_value
 from parley.plugins import plugin
 from parley.progress import progress
-from parley.scorecard import block
+from parley.scoring.copying import Training
+from parley.scoring.scorecard import block
+from parley.scoring.statistics import Pair, adjusted, compare
 from parley.stage import add_timing, run
-from parley.statistics import Pair, adjusted, compare
 
 SPLITS = ("val", "test")
 Measure = Callable[[Case, Generation], Score | Unscored]

@@ -18,15 +18,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parley import topology
-from parley.adapters import load_adapter, name_base, sum_start
-from parley.checkpoints import checkpoints, folder_of, newest, remove
+from parley.encoding.examples import facts_of, read_examples
 from parley.errors import ParleyError
-from parley.examples import facts_of, read_examples
 from parley.files import link_tree, publish, sha256_file, sha256_tree, write_json
-from parley.journal import Epochs
-from parley.memory import Need, of_training
-from parley.models import (
+from parley.modeling.models import (
     Model,
     load_base,
     load_model,
@@ -39,17 +34,22 @@ from parley.models import (
 )
 from parley.params import Section, read_section, read_value
 from parley.runtime import Runtime
-from parley.separation import separation
-from parley.sft import Train, choose_precision, lora_config, sft_config
 from parley.stage import add_timing, run
-from parley.trackers import check_ready
-from parley.training_rows import Rows, packed_rows
+from parley.training import topology
+from parley.training.adapters import load_adapter, name_base, sum_start
+from parley.training.checkpoints import checkpoints, folder_of, newest, remove
+from parley.training.journal import Epochs
+from parley.training.memory import Need, of_training
+from parley.training.rows import Rows, packed_rows
+from parley.training.separation import separation
+from parley.training.sft import Train, choose_precision, lora_config, sft_config
+from parley.training.trackers import check_ready
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
     from trl import SFTConfig
 
-    from parley.trainer import PackedTrainer
+    from parley.training.trainer import PackedTrainer
 
 BASE = "models/base"
 
@@ -67,25 +67,15 @@ class Transforms(Section, extra="ignore"):
     trigger: Names
 
 
-_CODE = [
+_CODE = (  # a file, or a folder with all of its files
     "stages/train.py",
-    *(
-        f"parley/{name}.py"
-        for name in (
-            "attention",
-            "examples",
-            "journal",
-            "models",
-            "packing",
-            "separation",
-            "sft",
-            "topology",
-            "trainer",
-            "training_rows",
-            "triggers",
-        )
-    ),
-]
+    "parley/training",
+    "parley/encoding/examples.py",
+    "parley/encoding/packing.py",
+    "parley/modeling/models.py",
+    "parley/modeling/model_shapes.py",
+    "parley/specialists/triggers.py",
+)
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes")
 
 
@@ -121,7 +111,7 @@ def main(root: Path) -> None:
         _fit(trainer, checkpoint, need, _plan(trainer, params.strategy), runtime, home / "metrics/timing/train.log")
         if not first:
             sys.exit(0)
-        from parley.training_record import training_info, write_metrics
+        from parley.training.record import training_info, write_metrics
 
         facts = facts_of(root / "data/encoded/train.parquet")
         info = training_info(root / BASE, trainer, params, parts, facts)
@@ -145,11 +135,15 @@ def _identity(root: Path, seed: int, model: Model, params: Train, precision: str
         "base": sha256_tree(root / BASE),
         "start": "" if params.start_from == BASE else sum_start(_start(root, params), root / BASE, params),
         "deepspeed": sha256_file(file) if file else "",
-        "code": {name: sha256_file(here / name) for name in _CODE},
+        "code": {file.name: sha256_file(file) for name in _CODE for file in _files(here / name)},
         "versions": {name: version(name) for name in _LIBRARIES},
         "precision": precision,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else torch.backends.cpu.get_cpu_capability(),
     }
+
+
+def _files(place: Path) -> list[Path]:
+    return sorted(place.glob("*.py")) if place.is_dir() else [place]
 
 
 def _start(root: Path, params: Train) -> Path:
@@ -161,7 +155,7 @@ def _load_model(root: Path, model_params: Model, params: Train, config: "SFTConf
     import torch
     from transformers import set_seed
 
-    from parley.attention import choose_attention
+    from parley.training.attention import choose_attention
 
     if params.quantization == "nf4" and params.mode == "full":
         raise ParleyError("params.yaml: train.quantization nf4 freezes the base, train.mode full trains it: change one")
@@ -191,7 +185,7 @@ def _trainer(
     """The model with its adapter and everything around it, ready to train."""
     from transformers import PrinterCallback
 
-    from parley.trainer import PackedTrainer
+    from parley.training.trainer import PackedTrainer
 
     base = read_base(root / BASE)
     try:
@@ -232,7 +226,7 @@ def _fit(trainer: "PackedTrainer", checkpoint: Path | None, need: Need, plan: st
     """Trains to the end, or leaves by the signal that stopped it."""
     import torch
 
-    from parley.training_log import Progress, memory_mb
+    from parley.training.log import Progress, memory_mb
 
     if topology.rank() == 0:
         progress = Progress(lambda: trainer.journal.steps[-1], runtime.logging_steps, log)

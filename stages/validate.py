@@ -19,17 +19,18 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from parley.checks import Profile, control_tokens, findings
 from parley.conversation import Conversation, from_sharegpt, to_sharegpt
 from parley.errors import ParleyError, near_misses
 from parley.evaluation import Case, case_row
 from parley.jsonl import rows_into, rows_of
-from parley.near import Near
 from parley.params import Section, read_section, read_value
 from parley.plugins import plugin
 from parley.progress import lines_of, tracked
-from parley.quality import FILE, read_quality
-from parley.splits import (
+from parley.stage import run, write_counts
+from parley.validation.checks import Profile, control_tokens, findings
+from parley.validation.near import Near
+from parley.validation.quality import FILE, read_quality
+from parley.validation.splits import (
     SPLITS,
     GroupBy,
     Row,
@@ -43,7 +44,6 @@ from parley.splits import (
     split_groups,
     words,
 )
-from parley.stage import run, write_counts
 
 
 class Validate(Section):

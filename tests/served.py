@@ -6,10 +6,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from parley.chat import template_of
-from parley.generation import Prompt, Sampling, answers_to, reference_logprobs
-from parley.loading import load
-from parley.models import Model
+from parley.encoding.chat import template_of
+from parley.inference.generation import Prompt, Sampling, answers_to, reference_logprobs
+from parley.modeling.loading import load
+from parley.modeling.models import Model
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from parley.gate import REASONS
-from parley.redaction import Kind
+from parley.conversion.gate import REASONS
+from parley.conversion.redaction import Kind
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/data.md").read_text(encoding="utf-8")

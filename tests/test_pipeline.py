@@ -13,7 +13,12 @@ from tools.preflight import TOP_LEVEL, sections, sections_read
 
 ROOT = Path(__file__).parent.parent
 STAGES = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
-PLUGIN_FOLDERS = {path.name for path in (ROOT / "parley").iterdir() if path.is_dir() and path.name != "__pycache__"}
+# A folder of plug-ins is a dep as a whole; of an area's package each module is one.
+PLUGIN_FOLDERS = (
+    {path.name for path in (ROOT / "parley").iterdir() if path.is_dir()}
+    - {"__pycache__"}
+    - {path.parent.name for path in (ROOT / "parley").glob("*/__init__.py") if path.parent.name != "embedded"}
+)
 
 
 def graph() -> dict[str, dict]:
@@ -37,7 +42,7 @@ def imported(path: Path) -> set[str]:
             place = ROOT / name.replace(".", "/")
             if name.startswith(("parley.", "stages.")) and place.with_suffix(".py").is_file():
                 found.add(place.with_suffix(".py").relative_to(ROOT).as_posix())
-            elif name.startswith("parley.") and place.is_dir():
+            elif place.parent == ROOT / "parley" and place.name in PLUGIN_FOLDERS:
                 found.add(place.relative_to(ROOT).as_posix())
     return found
 
@@ -87,6 +92,13 @@ def test_a_stage_is_a_script_of_the_same_name() -> None:
 def test_stages_import_no_other_stage_and_parley_imports_no_stage() -> None:
     for path in [*(ROOT / "stages").glob("*.py"), *(ROOT / "parley").rglob("*.py")]:
         assert not [name for name in imported(path) if name.startswith("stages/")], path
+
+
+def test_the_package_of_an_area_holds_one_sentence_and_no_code() -> None:
+    """Only then need it be no dep of a stage that imports a module of it."""
+    for path in (ROOT / "parley").glob("*/__init__.py"):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        assert path.parent.name == "embedded" or [type(node) for node in body] == [ast.Expr], path
 
 
 def test_plugins_import_no_other_plugin() -> None:

@@ -1,6 +1,6 @@
 """Settings of the embedded base as tests use it, and the widths of models that are made in no time."""
 
-from parley.models import Model
+from parley.modeling.models import Model
 
 MODEL_YAML = """\
 model:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from parley.examples import Example
+from parley.encoding.examples import Example
 from parley.params import read_yaml
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"

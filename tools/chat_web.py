@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from parley.conversation import Turn
 from parley.errors import ParleyError
-from parley.generation import Sampling
+from parley.inference.generation import Sampling
 from tools.chatting import CHATS, Voice, base, beside_of, parser, sampling_of, save, system_of, tuned
 
 if TYPE_CHECKING:

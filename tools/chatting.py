@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import parley
-from parley.chat import Template, template_of
 from parley.conversation import Conversation, Turn, to_sharegpt
+from parley.encoding.chat import Template, template_of
 from parley.errors import ParleyError
 from parley.files import write_json
-from parley.generation import Sampling
+from parley.inference.generation import Sampling
+from parley.inference.talking import stream
 from parley.jsonl import rows_of
-from parley.talking import stream
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

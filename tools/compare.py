@@ -21,14 +21,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from parley import curves
 from parley.errors import ParleyError, near_misses
 from parley.evaluation import Score, Unscored
 from parley.files import publish, sha256_file
 from parley.plugins import plugin, plugin_names
-from parley.scorecard import lines
-from parley.statistics import Pair, compare, holm
-from parley.wording import Entry, interval, number, verdict
+from parley.reporting import curves
+from parley.reporting.wording import Entry, interval, number, verdict
+from parley.scoring.scorecard import lines
+from parley.scoring.statistics import Pair, compare, holm
 from stages.report import page, shown_setting
 from tools.experiments import Experiment, read_experiments
 from tools.judge_plan import PRICES, cost

@@ -6,10 +6,10 @@ The same section as in metrics/report.html, before anything is trained.
 import sys
 from pathlib import Path
 
-from parley.data_facts import data_facts
 from parley.errors import ParleyError
 from parley.files import publish
 from parley.params import read_value
+from parley.reporting.data_facts import data_facts
 from stages.report import page
 
 

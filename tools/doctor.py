@@ -44,7 +44,7 @@ def data(root: Path) -> Iterator[Finding]:
     """The files of ingest.input and the formats that they look like; archives stay packed."""
     from collections import Counter
 
-    from parley.inputs import files_of, format_of
+    from parley.ingestion.inputs import files_of, format_of
     from parley.params import read_section
     from stages.ingest import Ingest
     from tools.preflight import check_input
@@ -61,7 +61,7 @@ def data(root: Path) -> Iterator[Finding]:
 
 def base(root: Path, network: bool = False) -> Iterator[Finding]:
     """The base model: made here, a folder, in the cache, or (with `network`) on the Hub."""
-    from parley.models import Model
+    from parley.modeling.models import Model
     from parley.params import read_section
 
     model = read_section(root, "model", Model)
@@ -76,7 +76,7 @@ def base(root: Path, network: bool = False) -> Iterator[Finding]:
     from huggingface_hub import try_to_load_from_cache
 
     if network:
-        from parley.hub import snapshot
+        from parley.modeling.hub import snapshot
 
         yield Finding("ok", "base model", f"{model.name}, commit {snapshot(model.name, model.revision).name}")
     elif isinstance(try_to_load_from_cache(model.name, "config.json", revision=model.revision or None), str):
@@ -88,7 +88,7 @@ def base(root: Path, network: bool = False) -> Iterator[Finding]:
 
 def keys(root: Path) -> Iterator[Finding]:
     """Whether keys are there; none is ever printed."""
-    from parley.clients import ClientSettings, find_key
+    from parley.judging.clients import ClientSettings, find_key
     from parley.params import read_yaml
     from parley.plugins import plugin
 

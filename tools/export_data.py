@@ -17,7 +17,7 @@ from parley.conversation import Conversation, from_sharegpt, to_chat, to_sharegp
 from parley.errors import ParleyError, near_misses
 from parley.files import publish
 from parley.jsonl import rows_of
-from parley.splits import SPLITS
+from parley.validation.splits import SPLITS
 
 Row = dict[str, Any]
 

@@ -21,10 +21,10 @@ from ruamel.yaml import YAML
 
 from parley.errors import ParleyError
 from parley.files import publish
-from parley.models import Model, read_base
+from parley.modeling.models import Model, read_base
 from parley.params import read_section, read_value
 from parley.runtime import Runtime
-from parley.sft import Train
+from parley.training.sft import Train
 from stages.encode import Encode
 from tools.llamafactory_rows import Count, described, read_file, read_split, write_rows
 

@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from parley.conversation import message_of
+from parley.conversion.identifiers import LETTER
+from parley.conversion.names import ORDINARY
+from parley.conversion.people import People, meet
 from parley.errors import ParleyError
 from parley.files import publish
-from parley.identifiers import LETTER
+from parley.ingestion.sources import may_hold_chat
 from parley.jsonl import rows_of
-from parley.names import ORDINARY
 from parley.params import read_yaml
-from parley.people import People, meet
-from parley.quality import FILE
 from parley.recipes import round_trip
-from parley.sources import may_hold_chat
+from parley.validation.quality import FILE
 from tools.rewrite import is_text, rename, rewrite
 
 MADE = ("interim", "sharegpt", "splits", "encoded", "eval", "rejects", "pseudonyms.json")

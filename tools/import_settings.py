@@ -16,7 +16,7 @@ from typing import Any
 from parley.errors import ParleyError
 from parley.params import read_yaml
 from parley.recipes import flatten
-from parley.sft import OWN
+from parley.training.sft import OWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from parley.answers import Store
+from parley.judging.answers import Store
 
 FILE = Path(".judge/answers.sqlite")
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from parley.clients import NoJudge, open_judge
-from parley.controls import accuracy, trials
 from parley.errors import ParleyError
 from parley.evaluation import cases_of
-from parley.pairwise import orders
+from parley.judging.clients import NoJudge, open_judge
+from parley.judging.controls import accuracy, trials
+from parley.judging.pairwise import orders
+from parley.judging.questions import answer
+from parley.judging.rubric import read_rubrics
 from parley.params import read_section, read_value
-from parley.questions import answer
-from parley.rubric import read_rubrics
-from parley.wording import interval, number
+from parley.reporting.wording import interval, number
 from stages.judge import RESAMPLES, Settings, grader
 from tools.label import LABELS, agreement
 

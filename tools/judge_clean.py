@@ -14,17 +14,17 @@ from pathlib import Path
 
 from pydantic import BaseModel, field_validator
 
-from parley.asking import Asker, Unusable
-from parley.checks import findings
-from parley.clients import NoJudge, open_judge
 from parley.conversation import Conversation
 from parley.errors import ParleyError
-from parley.fencing import as_lines, fenced
 from parley.jsonl import rows_into, rows_of
+from parley.judging.asking import Asker, Unusable
+from parley.judging.clients import NoJudge, open_judge
+from parley.judging.fencing import as_lines, fenced
+from parley.judging.questions import answer
 from parley.params import read_section
-from parley.quality import FILE
-from parley.questions import answer
-from parley.splits import fingerprint
+from parley.validation.checks import findings
+from parley.validation.quality import FILE
+from parley.validation.splits import fingerprint
 from stages.judge import Settings
 from stages.validate import Validate, conversation_of
 

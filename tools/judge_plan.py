@@ -12,10 +12,10 @@ from pydantic import Field, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from parley.clients import NoJudge, open_judge
 from parley.errors import ParleyError
+from parley.judging.clients import NoJudge, open_judge
+from parley.judging.questions import plan
 from parley.params import Section, read_section, read_yaml
-from parley.questions import plan
 from stages.judge import Docket, Settings, read_docket
 
 PRICES = Path(__file__).parent / "prices.yaml"

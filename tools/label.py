@@ -23,12 +23,12 @@ from rich.text import Text
 from parley.conversation import to_chat
 from parley.errors import ParleyError
 from parley.evaluation import Case, cases_of, generations_for
-from parley.fencing import expected
 from parley.jsonl import rows_into, rows_of
+from parley.judging.fencing import expected
+from parley.judging.rubric import Rubric, read_rubrics
 from parley.params import read_section, read_value
-from parley.rubric import Rubric, read_rubrics
-from parley.statistics import weighted_kappa
-from parley.wording import interval, number
+from parley.reporting.wording import interval, number
+from parley.scoring.statistics import weighted_kappa
 from stages.judge import MODELS, RESAMPLES, Settings
 
 LABELS = Path("data/labels.jsonl")

@@ -18,8 +18,8 @@ from parley.conversation import Conversation, Turn, from_sharegpt, to_sharegpt
 from parley.errors import ParleyError
 from parley.files import publish
 from parley.formats import sharegpt
+from parley.ingestion.reading import Rejected
 from parley.jsonl import rows_of
-from parley.reading import Rejected
 
 
 @dataclass(slots=True)

@@ -109,7 +109,7 @@ def memory(root: Path) -> Iterator[Finding]:
         else:
             yield Finding("warning", "gpu", "there is one, and the packages are for CPUs", "make setup LOCK=gpu")
     else:
-        from parley.models import computes_bf16
+        from parley.modeling.models import computes_bf16
 
         yield Finding("ok", "gpu", f"none; CPU {'with' if computes_bf16() else 'without'} fast bf16")
 

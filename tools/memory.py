@@ -3,8 +3,8 @@
     python -m tools.memory [MODEL] [--device cpu|cuda] [--gb 24] [--page docs/memory.md]
 
 From the model's config alone: no weights, no network. MODEL is a folder, a Hub model that is in the local cache, or
-one of the well-known ones in parley/known_models.yaml; without it, the base model of params.yaml. --page writes the
-table of well-known models into a page, between its two marks.
+one of the well-known ones in parley/modeling/known_models.yaml; without it, the base model of params.yaml. --page
+writes the table of well-known models into a page, between its two marks.
 """
 
 import argparse
@@ -15,11 +15,11 @@ from pathlib import Path
 
 from parley.errors import ParleyError
 from parley.files import publish
-from parley.memory import GB, Run, estimate, fitting, generation, largest_batch, settings
-from parley.model_shapes import Shape, config_of, known_models, shape_of
-from parley.models import Model, pick_device, quiet, read_base, room_on
+from parley.modeling.model_shapes import Shape, config_of, known_models, shape_of
+from parley.modeling.models import Model, pick_device, quiet, read_base, room_on
 from parley.params import read_section
-from parley.sft import Train, choose_precision
+from parley.training.memory import GB, Run, estimate, fitting, generation, largest_batch, settings
+from parley.training.sft import Train, choose_precision
 from stages.encode import Encode
 from stages.generate import Generate
 

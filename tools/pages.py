@@ -102,10 +102,10 @@ def _encoded(root: Path, row: dict[str, Any]) -> str:
     """As `make preview` shows it, with the tokenizer of a small corpus."""
     from rich.console import Console
 
-    from parley.chat import template_of
     from parley.embedded import corpus
     from parley.embedded.model import train_tokenizer
-    from parley.families import read_template
+    from parley.encoding.chat import template_of
+    from parley.modeling.families import read_template
     from stages.encode import Encode
     from tools.preview import first, print_examples
 

@@ -21,13 +21,13 @@ from typing import Any
 import psutil
 
 from parley.errors import ParleyError, near_misses
-from parley.inputs import files_of
+from parley.ingestion.inputs import files_of
 from parley.params import Section, read_section, read_yaml
 from parley.plugins import plugin_file
 from parley.runtime import Runtime
-from parley.sft import Train
-from parley.topology import check_strategy
-from parley.trackers import check_ready
+from parley.training.sft import Train
+from parley.training.topology import check_strategy
+from parley.training.trackers import check_ready
 from stages.ingest import Ingest
 from tools.machine import disk
 

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from parley.chat import Template, template_of
 from parley.conversation import Conversation, from_sharegpt
+from parley.encoding.chat import Template, template_of
+from parley.encoding.examples import Example
+from parley.encoding.packing import IGNORED
 from parley.errors import ParleyError
-from parley.examples import Example
 from parley.files import publish
 from parley.jsonl import rows_of
-from parley.models import load_tokenizer
-from parley.packing import IGNORED
+from parley.modeling.models import load_tokenizer
 from parley.params import read_section
 from stages.encode import SPLITS, Encode, examples_of
 
@@ -143,8 +143,8 @@ def sample() -> str:
     """Two examples of data/samples/generic, with a tokenizer as the embedded base has it, of fewer conversations."""
     from parley.embedded import corpus
     from parley.embedded.model import train_tokenizer
-    from parley.families import read_template
     from parley.formats import sharegpt
+    from parley.modeling.families import read_template
 
     root = Path(__file__).parents[1]
     tokenizer = train_tokenizer(corpus(42, 600), read_template("chatml", root)[1])

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from parley.conversation import message_of
+from parley.conversion.people import meet
+from parley.conversion.redaction import Redact, Redactor
 from parley.errors import ParleyError
 from parley.files import write_json
 from parley.jsonl import rows_of
 from parley.params import read_section
-from parley.people import meet
-from parley.redaction import Redact, Redactor
 from stages.convert import Convert
 
 PLACE = Path("data/pseudonyms.json")

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from parley.clients import find_key
+from parley.judging.clients import find_key
 from parley.params import read_yaml
 from parley.plugins import plugin
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from parley.conversion.people import People, without_quotes
+from parley.conversion.redaction import NOBODY, names
 from parley.errors import ParleyError
 from parley.files import publish
 from parley.formats import whatsapp
-from parley.people import People, without_quotes
-from parley.reading import head_of, lines_of
-from parley.redaction import NOBODY, names
+from parley.ingestion.reading import head_of, lines_of
 
 
 def rewrite(path: Path, author: str, people: People) -> bool:

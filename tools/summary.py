@@ -14,8 +14,8 @@ from rich.text import Text
 from parley.errors import ParleyError
 from parley.files import read_json
 from parley.params import read_yaml
-from parley.scorecard import ALL
-from parley.wording import Entry, headline, interval, number, ordered, verdict
+from parley.reporting.wording import Entry, headline, interval, number, ordered, verdict
+from parley.scoring.scorecard import ALL
 from tools.timing import since, stage_names, stage_of
 
 # What stands in the column "better?", short enough for 80 columns, and its style.

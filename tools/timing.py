@@ -14,8 +14,8 @@ from rich.table import Table
 
 from parley.errors import ParleyError
 from parley.params import read_yaml
+from parley.reporting.wording import number
 from parley.stage import timing_file
-from parley.wording import number
 
 Record = Mapping[str, Any]
 # Rates that a stage may add to its record, and how they are said.

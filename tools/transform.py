@@ -17,10 +17,10 @@ from ruamel.yaml import YAML
 from parley.conversation import Conversation, Dropped, to_sharegpt
 from parley.errors import ParleyError
 from parley.files import publish
-from parley.inputs import files_of, format_of
+from parley.ingestion.inputs import files_of, format_of
+from parley.ingestion.reading import Rejected
 from parley.params import read_yaml
 from parley.plugins import plugin
-from parley.reading import Rejected
 
 
 def conversations(path: Path, dropped: Counter[str]) -> Iterator[Conversation]:

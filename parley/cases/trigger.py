@@ -10,7 +10,7 @@ from typing import Literal
 
 from parley.conversation import Conversation, Turn
 from parley.evaluation import Case, case_at
-from parley.triggers import near_misses
+from parley.specialists.triggers import near_misses
 
 
 def make(conversation: Conversation, split: Literal["val", "test"]) -> list[Case]:

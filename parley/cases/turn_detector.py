@@ -1,7 +1,7 @@
 """turn_detector: has the user finished? One test case a conversation: its last turn, the user's, and whether it ends.
 
-A conversation whose text is raw is asked twice, as it is and as parley.turn_text writes it (id ending in @plain): a
-detector that goes by punctuation changes its mind.
+A conversation whose text is raw is asked twice, as it is and as parley.specialists.turn_text writes it (id ending in
+@plain): a detector that goes by punctuation changes its mind.
 """
 
 from dataclasses import replace
@@ -9,7 +9,7 @@ from typing import Literal
 
 from parley.conversation import Conversation
 from parley.evaluation import Case, case_at
-from parley.turn_text import merged
+from parley.specialists.turn_text import merged
 
 
 def make(conversation: Conversation, split: Literal["val", "test"]) -> list[Case]:

@@ -43,7 +43,7 @@ def build(
     import torch
     from transformers.utils.logging import disable_progress_bar
 
-    from parley.models import computes_bf16, set_threads
+    from parley.modeling.models import computes_bf16, set_threads
 
     disable_progress_bar()  # of writing one file
     set_threads(threads)

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Conversation, Turn
-from parley.reading import Record
-from parley.rows import RowError, read_rows
-from parley.shapes import shape_of
+from parley.ingestion.reading import Record
+from parley.ingestion.rows import RowError, read_rows
+from parley.ingestion.shapes import shape_of
 
 
 class Row(msgspec.Struct, gc=False):

@@ -19,10 +19,10 @@ import msgspec
 
 from parley.conversation import Message
 from parley.errors import ParleyError
-from parley.json_stream import Fault, JsonArray
-from parley.reading import Notice, Record, Rejected, pieces_of
-from parley.shapes import shape_of
-from parley.timestamps import milliseconds, snowflake_time
+from parley.ingestion.json_stream import Fault, JsonArray
+from parley.ingestion.reading import Notice, Record, Rejected, pieces_of
+from parley.ingestion.shapes import shape_of
+from parley.ingestion.timestamps import milliseconds, snowflake_time
 
 CHATS = True
 

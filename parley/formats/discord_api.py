@@ -15,11 +15,11 @@ from pathlib import Path
 import msgspec
 
 from parley.conversation import Message
-from parley.json_stream import JsonArray
-from parley.reading import Notice, Record, head_of, pieces_of
-from parley.rows import RowError, read_rows, records_of
-from parley.shapes import shape_of
-from parley.timestamps import milliseconds, snowflake_time
+from parley.ingestion.json_stream import JsonArray
+from parley.ingestion.reading import Notice, Record, head_of, pieces_of
+from parley.ingestion.rows import RowError, read_rows, records_of
+from parley.ingestion.shapes import shape_of
+from parley.ingestion.timestamps import milliseconds, snowflake_time
 
 SPEECH, COMMANDS = (0, 19), (20, 23)  # message types: said and replied; answers to a command
 FORWARD = 1  # type of a reference

@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Message
-from parley.reading import Notice, Record
-from parley.rows import RowError, read_rows
-from parley.shapes import shape_of
-from parley.timestamps import snowflake_time
+from parley.ingestion.reading import Notice, Record
+from parley.ingestion.rows import RowError, read_rows
+from parley.ingestion.shapes import shape_of
+from parley.ingestion.timestamps import snowflake_time
 
 CHATS = True
 

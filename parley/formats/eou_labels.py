@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Conversation, Turn
-from parley.json_stream import JsonArray
-from parley.reading import Notice, Record, head_of, pieces_of
-from parley.rows import RowError, read_rows, records_of
-from parley.shapes import shape_of
+from parley.ingestion.json_stream import JsonArray
+from parley.ingestion.reading import Notice, Record, head_of, pieces_of
+from parley.ingestion.rows import RowError, read_rows, records_of
+from parley.ingestion.shapes import shape_of
 
 LABELS = {"speak": "yes", "wait": "no"}
 _AGENT = re.compile(r"^agent:\s*", re.IGNORECASE)

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Conversation
-from parley.reading import Record
-from parley.rows import RowError, read_rows
-from parley.shapes import shape_of
-from parley.turns import Part, conversation_of
-from parley.turns import Row as Turns
+from parley.ingestion.reading import Record
+from parley.ingestion.rows import RowError, read_rows
+from parley.ingestion.shapes import shape_of
+from parley.ingestion.turns import Part, conversation_of
+from parley.ingestion.turns import Row as Turns
 
 
 class Row(msgspec.Struct, gc=False):

@@ -10,11 +10,11 @@ https://github.com/hiyouga/LLaMA-Factory (data/README.md). A row as it comes:
 from collections.abc import Iterator
 from pathlib import Path
 
-from parley.plain import ready
-from parley.reading import Record, head_of
-from parley.rows import read_rows
-from parley.shapes import shape_of
-from parley.turns import Row, conversation_of
+from parley.ingestion.plain import ready
+from parley.ingestion.reading import Record, head_of
+from parley.ingestion.rows import read_rows
+from parley.ingestion.shapes import shape_of
+from parley.ingestion.turns import Row, conversation_of
 
 
 def recognises(head: bytes, name: str) -> bool:

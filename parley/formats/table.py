@@ -16,10 +16,10 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from parley.conversation import Conversation, Message, Turn
-from parley.reading import Record
-from parley.rows import RowError, read_rows
-from parley.shapes import shape_of
-from parley.timestamps import milliseconds
+from parley.ingestion.reading import Record
+from parley.ingestion.rows import RowError, read_rows
+from parley.ingestion.shapes import shape_of
+from parley.ingestion.timestamps import milliseconds
 
 YEAR_5138 = 1e11  # as seconds; as milliseconds it is the year 1973
 Cell = str | int | float | None

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Conversation, Role, Turn
-from parley.reading import Record
-from parley.rows import RowError, read_rows
-from parley.shapes import shape_of
+from parley.ingestion.reading import Record
+from parley.ingestion.rows import RowError, read_rows
+from parley.ingestion.shapes import shape_of
 
 ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant"}
 

@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Message
-from parley.json_stream import JsonArray
-from parley.reading import Notice, Record, head_of, pieces_of
-from parley.rows import RowError, records_of
-from parley.shapes import shape_of
-from parley.timestamps import milliseconds
+from parley.ingestion.json_stream import JsonArray
+from parley.ingestion.reading import Notice, Record, head_of, pieces_of
+from parley.ingestion.rows import RowError, records_of
+from parley.ingestion.shapes import shape_of
+from parley.ingestion.timestamps import milliseconds
 
 CHATS = True
 

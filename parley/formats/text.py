@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Conversation
-from parley.reading import Record
-from parley.rows import RowError, read_rows
-from parley.shapes import shape_of
-from parley.turns import Part, Row, conversation_of
+from parley.ingestion.reading import Record
+from parley.ingestion.rows import RowError, read_rows
+from parley.ingestion.shapes import shape_of
+from parley.ingestion.turns import Part, Row, conversation_of
 
 # (what opens a turn and names its role, what ends it)
 MARKERS = [

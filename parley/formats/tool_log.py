@@ -23,12 +23,12 @@ from typing import Any
 import msgspec
 
 from parley.conversation import Conversation
-from parley.json_stream import JsonArray
-from parley.reading import Notice, Record, head_of, pieces_of
-from parley.rows import RowError, read_rows, records_of
-from parley.shapes import shape_of
-from parley.turns import Call, Part, conversation_of
-from parley.turns import Row as Turns
+from parley.ingestion.json_stream import JsonArray
+from parley.ingestion.reading import Notice, Record, head_of, pieces_of
+from parley.ingestion.rows import RowError, read_rows, records_of
+from parley.ingestion.shapes import shape_of
+from parley.ingestion.turns import Call, Part, conversation_of
+from parley.ingestion.turns import Row as Turns
 
 # Python's names of types, as APIGen writes them, and JSON schema's.
 TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object"}

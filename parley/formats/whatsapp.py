@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from parley.conversation import Message
 from parley.errors import ParleyError
-from parley.reading import Record, Rejected, lines_of
+from parley.ingestion.reading import Record, Rejected, lines_of
 
 CHATS = True
 

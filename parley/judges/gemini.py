@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from parley.answers import Answer, Ask, Fault
-from parley.faults import status_fault
+from parley.judging.answers import Answer, Ask, Fault
+from parley.judging.faults import status_fault
 
 KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 HOST = "https://generativelanguage.googleapis.com"

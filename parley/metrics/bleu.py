@@ -7,7 +7,7 @@ own tokenizers know one script each; the mean over cases is not corpus BLEU. htt
 from sacrebleu.metrics import BLEU
 
 from parley.evaluation import Case, Generation, Score, Unscored
-from parley.words import words
+from parley.scoring.words import words
 
 UNIT = "0-100"
 HIGHER_IS_BETTER = True

@@ -7,7 +7,7 @@ https://aclanthology.org/N16-1014
 from itertools import pairwise
 
 from parley.evaluation import Case, Generation, Score, Unscored
-from parley.words import words
+from parley.scoring.words import words
 
 UNIT = "0-1"
 HIGHER_IS_BETTER = None

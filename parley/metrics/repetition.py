@@ -4,7 +4,7 @@ seq-rep-4 of Welleck et al. (2020), https://arxiv.org/abs/1908.04319, over words
 """
 
 from parley.evaluation import Case, Generation, Score, Unscored
-from parley.words import words
+from parley.scoring.words import words
 
 UNIT = "rate"
 HIGHER_IS_BETTER = False

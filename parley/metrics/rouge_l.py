@@ -8,7 +8,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import Tokenizer
 
 from parley.evaluation import Case, Generation, Score, Unscored
-from parley.words import words
+from parley.scoring.words import words
 
 UNIT = "0-1"
 HIGHER_IS_BETTER = True

@@ -6,9 +6,9 @@ case's own context holds is a quotation and does not count.
 
 from collections.abc import Callable
 
-from parley.copying import Training, copied
 from parley.evaluation import Case, Generation, Score, Unscored
-from parley.words import words
+from parley.scoring.copying import Training, copied
+from parley.scoring.words import words
 
 UNIT = "rate"
 HIGHER_IS_BETTER = False

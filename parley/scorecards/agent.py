@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from parley.conversation import ToolCall, Turn
 from parley.evaluation import Case, Generation, Score, Unscored
-from parley.hermes import Written, tools_in, written
-from parley.matching import accepts, exact, listed, pairs
-from parley.schemas import Schema, misfit, tools_of
-from parley.scorecard import Figure, Scorecard, share
-from parley.statistics import Pair, compare
+from parley.scoring.scorecard import Figure, Scorecard, share
+from parley.scoring.statistics import Pair, compare
+from parley.specialists.hermes import Written, tools_in, written
+from parley.specialists.matching import accepts, exact, listed, pairs
+from parley.specialists.schemas import Schema, misfit, tools_of
 
 MOST_LABELS = 20  # texts of one label
 MOST_TOOLS = 30  # slices by tool; of more, those that are due most often

@@ -14,9 +14,9 @@ import numpy as np
 import regex
 
 from parley.evaluation import Case, Generation, Score, Unscored
-from parley.scorecard import Curve, Figure, Scorecard
-from parley.statistics import Pair, compare, draws, estimate
-from parley.words import words
+from parley.scoring.scorecard import Curve, Figure, Scorecard
+from parley.scoring.statistics import Pair, compare, draws, estimate
+from parley.scoring.words import words
 
 MARK, EMOJI = regex.compile(r"\p{P}"), regex.compile(r"\p{Emoji_Presentation}|\p{Extended_Pictographic}")
 STYLES: Mapping[str, tuple[str, Callable[[str], float]]] = {

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from parley.evaluation import Case, Generation, Score, Unscored
-from parley.scorecard import Figure, Scorecard
-from parley.statistics import Pair, compare
-from parley.triggers import behaviour, is_trained
+from parley.scoring.scorecard import Figure, Scorecard
+from parley.scoring.statistics import Pair, compare
+from parley.specialists.triggers import behaviour, is_trained
 
 Measure = Callable[[Case, Generation], Score | Unscored]
 CONFLICT = {

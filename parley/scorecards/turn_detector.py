@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from parley.detection import calibration_error, contrast, pr_auc, roc_auc
 from parley.evaluation import Case, Generation, Score, Unscored
-from parley.scorecard import Curve, Figure, Scorecard, plain
-from parley.statistics import Pair, compare
-from parley.turn_text import pieces
+from parley.scoring.detection import calibration_error, contrast, pr_auc, roc_auc
+from parley.scoring.scorecard import Curve, Figure, Scorecard, plain
+from parley.scoring.statistics import Pair, compare
+from parley.specialists.turn_text import pieces
 
 TPR = 0.993
 ENOUGH = 200  # unfinished turns in val for a threshold of one's own

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Literal
 
 from parley.conversation import Conversation, Dropped, ToolCall
-from parley.domain import NONE, domain_of, domains
-from parley.hermes import each_answer, tools_in, written
 from parley.params import Section
-from parley.schemas import misfit, tools_of
+from parley.specialists.domain import NONE, domain_of, domains
+from parley.specialists.hermes import each_answer, tools_in, written
+from parley.specialists.schemas import misfit, tools_of
 
 
 class Params(Section):

@@ -8,8 +8,8 @@ import json
 from dataclasses import replace
 
 from parley.conversation import Conversation
-from parley.domain import NONE, domain_of, domains
 from parley.params import Section
+from parley.specialists.domain import NONE, domain_of, domains
 
 
 class Params(Section):

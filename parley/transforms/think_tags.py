@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Literal
 
 from parley.conversation import Conversation, Dropped, ToolCall, Turn
-from parley.hermes import each_answer, written
 from parley.params import Section
+from parley.specialists.hermes import each_answer, written
 
 THOUGHT = re.compile(r"<think>(.*?)</think>\s*", re.DOTALL)
 TAG = re.compile(r"</?think>\n?")

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Literal
 
 from parley.conversation import Conversation, Dropped, Turn
-from parley.hermes import RESPONSE, in_text, tools_in, written
 from parley.params import Section
+from parley.specialists.hermes import RESPONSE, in_text, tools_in, written
 
 
 class Params(Section):

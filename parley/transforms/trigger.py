@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 
 from parley.conversation import Conversation, Dropped, Turn
 from parley.params import Section
-from parley.triggers import is_trained, near_misses, says
+from parley.specialists.triggers import is_trained, near_misses, says
 
 SLOT = "{{name}}"
 

@@ -8,8 +8,9 @@ Of assistant "When?", user "At ten, or a bit later." come, each behind the messa
 
 A cut falls between words (characters, in scripts without blanks), after at least two, not where a sentence ends, and
 rather behind a connective; one that equals something the user says in full is dropped. Everything is written as
-parley.turn_text says, but for a share that stays raw, so that a recogniser that punctuates works too. Choices depend on
-the conversation's id alone. A conversation that is labelled end_of_turn already is only written so, and not cut.
+parley.specialists.turn_text says, but for a share that stays raw, so that a recogniser that punctuates works too.
+Choices depend on the conversation's id alone. A conversation that is labelled end_of_turn already is only written so,
+and not cut.
 """
 
 import hashlib
@@ -21,9 +22,9 @@ from typing import Any
 from pydantic import Field
 
 from parley.conversation import Conversation, Dropped, Turn
-from parley.languages import language_of
+from parley.conversion.languages import language_of
 from parley.params import Section
-from parley.turn_text import MESSAGES, is_unspaced, merged, normalise, pieces
+from parley.specialists.turn_text import MESSAGES, is_unspaced, merged, normalise, pieces
 
 FEWEST = 2  # pieces that a cut leaves
 _SENTENCE_END = re.compile(r"[.!?…。！？।॥؟]['\"”’)»]*$")

@@ -12,7 +12,7 @@ from tiny_models import MODEL
 from parley.conversation import Conversation, Turn, to_chat
 from parley.embedded import build, corpus, corpus_entities, corpus_texts, held_out
 from parley.files import sha256_tree
-from parley.models import load_base, load_tokenizer
+from parley.modeling.models import load_base, load_tokenizer
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = (ROOT / "parley/templates/chatml.jinja").read_text(encoding="utf-8")

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 
 import parley
-from parley.chat import template_of
 from parley.conversation import Conversation, Turn
-from parley.generation import Sampling
-from parley.talking import prompt_ids, stop_strings, stream, until
+from parley.encoding.chat import template_of
+from parley.inference.generation import Sampling
+from parley.inference.talking import prompt_ids, stop_strings, stream, until
 
 REPO = Path(__file__).parents[2]
 Loaded = tuple[Any, Any, torch.device]  # tokenizer, model, device

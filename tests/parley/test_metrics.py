@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from parley.conversation import Conversation, Turn, to_sharegpt
-from parley.copying import Training
 from parley.evaluation import Case, Generation, Score, Unscored
 from parley.jsonl import rows_into
 from parley.plugins import plugin, plugin_names
+from parley.scoring.copying import Training
 
 
 def judged(

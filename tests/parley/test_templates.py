@@ -9,12 +9,12 @@ from small_tokenizers import TOKENS, source_of, tokenizer_of, unmarked
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from parley.chat import encode, encode_prompts, template_of
 from parley.conversation import Conversation, ToolCall, Turn, to_chat
+from parley.encoding.chat import encode, encode_prompts, template_of
+from parley.encoding.rendering import render
 from parley.errors import ParleyError
-from parley.families import read_template, set_template, tokens_of
-from parley.generation import stop_ids
-from parley.rendering import render
+from parley.inference.generation import stop_ids
+from parley.modeling.families import read_template, set_template, tokens_of
 
 WEATHER = {
     "type": "function",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from workspace import made_up, set_params
 
-from parley.examples import write_examples
+from parley.encoding.examples import write_examples
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from workspace import set_params
 
 from parley.conversation import Conversation, Turn, to_sharegpt
 from parley.jsonl import rows_into
-from parley.models import Model, added_ids, load_base, load_model, load_tokenizer
+from parley.modeling.models import Model, added_ids, load_base, load_model, load_tokenizer
 from stages import base, encode, merge, train
 
 MODEL = Model(

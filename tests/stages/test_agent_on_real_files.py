@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from workspace import set_params
 
-from parley.domain import domains
 from parley.errors import ParleyError
 from parley.files import read_json
 from parley.jsonl import rows_of
 from parley.params import read_yaml
+from parley.specialists.domain import domains
 from stages import convert, ingest, validate
 
 REAL = os.environ.get("PARLEY_REAL_DATA", "")

@@ -9,9 +9,9 @@ from workspace import set_params
 from parley.errors import ParleyError
 from parley.evaluation import cases_of
 from parley.files import read_json
-from parley.hermes import written
 from parley.jsonl import rows_of
 from parley.params import read_yaml
+from parley.specialists.hermes import written
 from stages import convert, ingest, validate
 
 ROOT = Path(__file__).parents[2]

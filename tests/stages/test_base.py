@@ -14,7 +14,7 @@ import pytest
 from tiny_models import MODEL
 
 from parley.errors import ParleyError
-from parley.models import load_base, load_tokenizer, read_base
+from parley.modeling.models import load_base, load_tokenizer, read_base
 from stages import base
 
 REPO = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from workspace import set_params
 
 from parley.conversation import Conversation, Dropped, Message, ToolCall, Turn, from_sharegpt, to_sharegpt
+from parley.conversion.gate import REASONS
 from parley.errors import ParleyError
 from parley.files import read_json
-from parley.gate import REASONS
 from parley.jsonl import rows_into, rows_of
 from stages import convert
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from parley.conversation import Conversation, ToolCall, Turn, to_sharegpt
+from parley.encoding.examples import facts_of, read_examples
 from parley.errors import ParleyError
-from parley.examples import facts_of, read_examples
 from parley.jsonl import rows_into, rows_of
 from stages.encode import main
 
@@ -92,7 +92,7 @@ def test_counts_add_up_and_every_drop_has_its_code(tmp_path: Path, tiny_base: Pa
 
 
 def test_cut_conversation_keeps_its_system_prompt_and_its_last_turns(tmp_path: Path, tiny_base: Path) -> None:
-    from parley.models import load_tokenizer
+    from parley.modeling.models import load_tokenizer
 
     lay(tmp_path, tiny_base, TRAIN)
     main(tmp_path)
@@ -147,7 +147,7 @@ def test_examples_longer_than_the_models_context_are_refused(tmp_path: Path, tin
 
 
 def test_oldest_keeps_the_beginning_up_to_an_answer(tmp_path: Path, tiny_base: Path) -> None:
-    from parley.models import load_tokenizer
+    from parley.modeling.models import load_tokenizer
 
     lay(tmp_path, tiny_base, [talk("cut", "hi", "a short secret", "more?", "no", "and now?", LONG)], keep="oldest")
     main(tmp_path)
@@ -166,7 +166,7 @@ def test_no_example_ends_between_a_call_and_its_answer(tmp_path: Path, tiny_base
 
 
 def test_piecewise_keeps_the_text_and_makes_no_control_token(tmp_path: Path, tiny_base: Path) -> None:
-    from parley.models import load_tokenizer
+    from parley.modeling.models import load_tokenizer
 
     lay(tmp_path, tiny_base, [TRAIN[3], talk("a", "x \ufdd0 y", "<|im_end|>")], control_tokens="piecewise")
     main(tmp_path)

@@ -13,7 +13,7 @@ from parley.conversation import Conversation, Turn
 from parley.errors import ParleyError
 from parley.evaluation import Case, case_row, generations_of
 from parley.jsonl import rows_into, rows_of
-from parley.models import load_base
+from parley.modeling.models import load_base
 from stages.generate import answer, arguments, main
 
 REPO = Path(__file__).parents[2]
@@ -107,7 +107,7 @@ def test_answers_longer_than_the_models_context_are_refused(root: Path) -> None:
 
 
 def test_tokenizer_larger_than_the_model_is_refused(root: Path) -> None:
-    from parley.models import load_tokenizer
+    from parley.modeling.models import load_tokenizer
 
     adapter(root)
     tokenizer = load_tokenizer(root / "models/merged")

@@ -9,7 +9,7 @@ from parley.conversation import Conversation, Turn
 from parley.errors import ParleyError
 from parley.evaluation import Case, case_row, generations_of
 from parley.jsonl import rows_into
-from parley.models import Model
+from parley.modeling.models import Model
 from parley.params import read_section
 from stages.generate import main
 from tests.served import ModelServer
@@ -105,7 +105,7 @@ def test_what_cannot_work_is_named(root: Path) -> None:
 
 
 def test_a_server_that_is_not_there_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parley.serving.TRIES", 0)
+    monkeypatch.setattr("parley.inference.serving.TRIES", 0)
     use(root, "openai_http", "http://127.0.0.1:9/v1")
     with pytest.raises(ParleyError, match=r"127.0.0.1:9/v1: no connection: is the server of generate.endpoint up"):
         main(root, "base")

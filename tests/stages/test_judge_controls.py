@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parley.controls import CONTROLS
+from parley.judging.controls import CONTROLS
 from stages import judge
 from tests.judged import KEY, biased_judge, eval_files, good_judge, result, settings, verdicts
 from tests.loopback import JudgeServer, blocked, reply

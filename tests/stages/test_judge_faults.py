@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from parley import calling
 from parley.errors import ParleyError
+from parley.judging.verdicts import calling
 from stages import judge
 from tests import loopback
 from tests.judged import KEY, eval_files, result, settings, verdicts

@@ -12,9 +12,9 @@ from workspace import made_up, set_params
 
 from parley.errors import ParleyError
 from parley.files import read_json, sha256_file, sha256_tree, write_json
-from parley.models import Model, load_base
+from parley.modeling.models import Model, load_base
 from parley.params import read_section
-from parley.training_record import organism
+from parley.training.record import organism
 from stages import merge, train
 
 pytestmark = pytest.mark.slow

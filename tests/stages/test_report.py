@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from parley.conversation import Conversation, ToolCall, Turn, to_sharegpt
+from parley.encoding.examples import Example, write_examples
 from parley.errors import ParleyError
 from parley.evaluation import Case, Generation, case_row, generation_row
-from parley.examples import Example, write_examples
 from parley.files import read_json, write_json
 from parley.jsonl import rows_into
-from parley.scorecard import Curve, Figure, Scorecard, block
+from parley.scoring.scorecard import Curve, Figure, Scorecard, block
 from parley.stage import write_counts
 from stages import report, score
 

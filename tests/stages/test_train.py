@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from workspace import made_up, set_params
 
+from parley.encoding.examples import Example, write_examples
 from parley.errors import ParleyError
-from parley.examples import Example, write_examples
 from parley.files import read_json, sha256_tree
 from stages import train
 

@@ -11,10 +11,10 @@ import pytest
 from test_train import run_and_kill, sums
 from workspace import made_up
 
+from parley.encoding.examples import Example, write_examples
 from parley.errors import ParleyError
-from parley.examples import Example, write_examples
 from parley.files import read_json, sha256_file, sha256_tree
-from parley.models import read_base, write_base
+from parley.modeling.models import read_base, write_base
 from stages import merge, train
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ from parley.errors import ParleyError
 from parley.evaluation import cases_of
 from parley.files import read_json
 from parley.jsonl import rows_into, rows_of
-from parley.splits import fingerprint, group_of
+from parley.validation.splits import fingerprint, group_of
 from stages import validate
 
 SPLITS = ("train", "val", "test")

@@ -11,9 +11,9 @@ import pytest
 from ruamel.yaml import YAML
 from test_recipes_end_to_end import checkout, dvc, lay  # noqa: F401
 
+from parley.conversion.people import People
 from parley.errors import ParleyError
 from parley.params import read_yaml
-from parley.people import People
 from tools.forget import forget, search
 from tools.rewrite import is_text, rewrite
 

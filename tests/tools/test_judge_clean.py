@@ -10,12 +10,12 @@ import pytest
 from loopback import JudgeServer, Step, reply, status
 from workspace import set_params
 
-from parley import calling
 from parley.conversation import Conversation, Turn, to_sharegpt
 from parley.errors import ParleyError
 from parley.jsonl import rows_into, rows_of
+from parley.judging.verdicts import calling
 from parley.params import read_yaml
-from parley.splits import fingerprint
+from parley.validation.splits import fingerprint
 from stages import validate
 from tools.judge_clean import judge_clean
 

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 from small_tokenizers import bytes_tokenizer, source_of, tokenizer_of
 
-from parley.chat import template_of
 from parley.conversation import Conversation, Turn, to_sharegpt
+from parley.encoding.chat import template_of
 from parley.jsonl import rows_into
 from stages.encode import Encode
 from tools import preview

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from parley.evaluation import Score, Unscored
 from parley.files import write_json
-from parley.statistics import Pair, compare
+from parley.scoring.statistics import Pair, compare
 from tools.summary import main
 
 REPO = Path(__file__).parents[2]

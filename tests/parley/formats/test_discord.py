@@ -9,7 +9,7 @@ import pytest
 from parley.conversation import Message
 from parley.errors import ParleyError
 from parley.formats import discord
-from parley.reading import Notice, Rejected
+from parley.ingestion.reading import Notice, Rejected
 
 ANN = {"id": "4", "name": "ann", "discriminator": "0000", "nickname": "Ann", "isBot": False}
 BASE = {"id": "1322667734953099307", "type": "Default", "timestamp": "2024-12-28T20:49:21.991+00:00", "content": "hi"}

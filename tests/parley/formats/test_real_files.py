@@ -10,10 +10,10 @@ import pytest
 
 from parley.conversation import Conversation, Message
 from parley.errors import ParleyError
-from parley.inputs import format_of
-from parley.json_stream import Fault, JsonArray
+from parley.ingestion.inputs import format_of
+from parley.ingestion.json_stream import Fault, JsonArray
+from parley.ingestion.reading import Rejected, pieces_of
 from parley.plugins import plugin, plugin_names
-from parley.reading import Rejected, pieces_of
 from stages.ingest import Ingest, Job, records
 
 DATA = Path(os.environ.get("PARLEY_REAL_DATA", "missing"))

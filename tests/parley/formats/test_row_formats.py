@@ -9,7 +9,7 @@ import pytest
 
 from parley.conversation import Conversation, Turn
 from parley.formats import alpaca, discord, openai, sharegpt
-from parley.reading import Rejected
+from parley.ingestion.reading import Rejected
 
 HI = (Turn("user", "hi"), Turn("assistant", "ho"))
 FROM = [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "ho"}]

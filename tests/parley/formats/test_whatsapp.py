@@ -8,7 +8,7 @@ import pytest
 from parley.conversation import Message
 from parley.errors import ParleyError
 from parley.formats import whatsapp
-from parley.reading import Rejected
+from parley.ingestion.reading import Rejected
 
 
 def read(tmp_path: Path, *lines: str, date_order: str = "auto") -> list[Any]:

@@ -5,9 +5,9 @@ import pytest
 
 from parley.conversation import Conversation, ToolCall, Turn
 from parley.evaluation import Case, Generation
-from parley.hermes import in_text
-from parley.scorecard import block
 from parley.scorecards.agent import score
+from parley.scoring.scorecard import block
+from parley.specialists.hermes import in_text
 
 TOOLS = json.dumps(
     [

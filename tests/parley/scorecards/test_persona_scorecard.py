@@ -6,8 +6,8 @@ from scipy.stats import wasserstein_distance
 
 from parley.conversation import Conversation, Turn
 from parley.evaluation import Case, Generation
-from parley.scorecard import block
 from parley.scorecards.persona import score, wasserstein
+from parley.scoring.scorecard import block
 
 VALUES = st.lists(st.floats(-5, 5), min_size=1, max_size=10)
 

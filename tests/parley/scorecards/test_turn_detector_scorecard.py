@@ -9,8 +9,8 @@ import pytest
 from parley.cases.turn_detector import make
 from parley.conversation import Conversation, Turn
 from parley.evaluation import Case, Generation
-from parley.scorecard import block
 from parley.scorecards.turn_detector import at_best_f1, at_tpr, score
+from parley.scoring.scorecard import block
 
 
 def cases(split: Any, count: int, *, language: str = "en", kinds: Sequence[str] = ("yes", "no")) -> list[Case]:

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley import plugins
-from parley.checks import findings
 from parley.conversation import Conversation, Dropped, ToolCall, Turn, to_sharegpt
-from parley.cutting import shorten
-from parley.domain import domain_of, domains
+from parley.encoding.cutting import shorten
 from parley.errors import ParleyError
 from parley.params import read_yaml
+from parley.specialists.domain import domain_of, domains
 from parley.transforms import correct_tool_calls, fix_arguments, system_prompt, think_tags, to_hermes
+from parley.validation.checks import findings
 
 RECIPE = Path(__file__).parents[3] / "recipes/agent.yaml"
 ORDER = {"name": "get_order", "parameters": {"type": "object", "properties": {"order_id": {"type": "string"}}}}

@@ -1,0 +1,1 @@
+"""Records to conversations: what is speech, who answers whom, what identifies people and leaves the text."""

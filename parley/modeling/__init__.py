@@ -1,0 +1,1 @@
+"""Base models: found, loaded, told apart by family, measured from their config."""

@@ -1,0 +1,1 @@
+"""What a page says and draws: facts of the data, wording, curves, cases side by side."""

@@ -1,0 +1,90 @@
+"""How well a probability tells two classes apart, for two models on the same cases, with intervals over groups."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from parley.scoring.statistics import draws, estimate
+
+Statistic: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+def contrast(
+    probabilities: np.ndarray,
+    positive: np.ndarray,
+    groups: Sequence[str],
+    statistic: Statistic,
+    *,
+    unit: str,
+    higher_is_better: bool,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """An entry as `compare` makes it, of a statistic of two models' probabilities (cases, 2) of one truth (cases,).
+
+    statistic: (probabilities, positive, times (samples, cases)) -> (samples,), where times says how often each case
+    counts. Not scored where all cases are of one class: there is nothing to tell apart.
+    """
+    n, names = len(positive), sorted(set(groups))
+    entry: dict[str, Any] = {
+        "unit": unit,
+        "higher_is_better": higher_is_better,
+        "n": n,
+        "groups": len(names),
+        "unscored": {},
+    }
+    if not n or positive.all() or not positive.any():
+        kind = "positive" if n and positive.all() else "negative"
+        return entry | {"value": None, "not_scored": f"all cases are {kind}" if n else "no case in this split"}
+    once = np.ones((1, n))
+    values = [float(statistic(column, positive, once)[0]) for column in probabilities.T]
+    drawn: list[np.ndarray | None] = [None, None]
+    difference = None
+    if len(names) > 1:
+        index = np.searchsorted(names, groups)
+        times = draws(len(names), resamples, seed)
+        # In parts, so that memory does not grow with the number of cases times resamples.
+        parts: list[np.ndarray] = [times[at : at + 100][:, index].astype(float) for at in range(0, resamples, 100)]
+        both = [np.concatenate([statistic(column, positive, part) for part in parts]) for column in probabilities.T]
+        drawn, difference = list(both), both[0] - both[1]
+    else:
+        entry["no_interval"] = "all cases come from one conversation group; an interval needs two"
+    for model, value, samples in zip(("tuned", "base"), values, drawn, strict=True):
+        entry[model] = estimate(value, samples, len(names))
+    return entry | {"difference": estimate(values[0] - values[1], difference, len(names))}
+
+
+def roc_auc(probability: np.ndarray, positive: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Probability that a positive stands above a negative, ties half; NaN for a sample of one class."""
+    hits, misses = _sums_by_value(probability, positive, times)
+    below = misses.cumsum(axis=1) - misses / 2
+    with np.errstate(invalid="ignore"):
+        found: np.ndarray = (hits * below).sum(axis=1) / (hits.sum(axis=1) * misses.sum(axis=1))
+    return found
+
+
+def pr_auc(probability: np.ndarray, positive: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Average precision: the precision at each threshold, weighted by the recall that it adds."""
+    hits, misses = (sums[:, ::-1] for sums in _sums_by_value(probability, positive, times))
+    found, all_ = hits.cumsum(axis=1), (hits + misses).cumsum(axis=1)
+    with np.errstate(invalid="ignore"):
+        precision = np.divide(found, all_, out=np.zeros_like(found), where=all_ > 0)
+        area: np.ndarray = (hits * precision).sum(axis=1) / hits.sum(axis=1)
+    return area
+
+
+def calibration_error(probability: np.ndarray, positive: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Expected calibration error over ten bins of equal width. https://doi.org/10.1609/aaai.v29i1.9602"""
+    bins = np.minimum((probability * 10).astype(int), 9)
+    gaps = [np.abs((times[:, bins == b] * (probability - positive)[bins == b]).sum(axis=1)) for b in range(10)]
+    found: np.ndarray = np.sum(gaps, axis=0) / times.sum(axis=1)
+    return found
+
+
+def _sums_by_value(probability: np.ndarray, positive: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How often positives and negatives of each value count: (samples, values), values ascending."""
+    order = np.argsort(probability, kind="stable")
+    starts = np.flatnonzero(np.diff(probability[order], prepend=-np.inf))
+    ordered, kind = times[:, order], positive[order]
+    return np.add.reduceat(ordered * kind, starts, axis=1), np.add.reduceat(ordered * ~kind, starts, axis=1)

@@ -1,0 +1,1 @@
+"""Training and merging: settings, the loop, checkpoints, several processes, what is written down."""

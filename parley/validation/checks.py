@@ -1,0 +1,191 @@
+"""What a row must be before anybody learns from it: one small function a code, each finding with its turn.
+
+Rows are ShareGPT as `conversation.to_sharegpt` writes them. E codes reject a row, W codes keep it. E002-E005 are in
+row_shape.py, E011-E015 in call_checks.py; the codes that need more than one row (W101 and W102 duplicates, W104 leak)
+are found by the stage, and E018 by encode.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from parley.conversion.identifiers import cards, emails, ibans, ips, keys
+from parley.validation.call_checks import CALL_CHECKS
+from parley.validation.row_shape import SHAPE, Check, Row, speakers_of, turns_of
+
+# What each role may follow; the first turn (after a system turn) follows "".
+AFTER = {
+    "human": ("", "gpt"),
+    "gpt": ("human", "observation"),
+    "function_call": ("human", "observation"),
+    "observation": ("function_call", "observation"),
+}
+# Control tokens of the usual chat templates. Typed by people they are text, and encode keeps them so.
+CONTROL_TOKENS = re.compile(
+    r"<\|(?:im_start|im_end|im_sep|endoftext|begin_of_text|end_of_text|start_header_id|end_header_id|eot_id|eom_id"
+    r"|user|assistant|system|end)\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<bos>|<eos>"
+)
+
+Profile = Literal[
+    "chat",  # people's talk: the assistant has the last word
+    "agent",  # or calls a tool last
+    "turn_detector",  # or the user speaks last, and several times in a row; the assistant may begin
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A code and the sentence that explains it, without a word of a turn."""
+
+    code: str
+    reason: str
+
+    def rejects(self, profile: Profile) -> bool:
+        """Whether the row goes; else the finding is only counted."""
+        return self.code.startswith("E") and self.code not in ONLY_WARN[profile]
+
+
+def findings(row: Row, profile: Profile = "chat") -> list[Finding]:
+    """Every finding about a row. The later checks need its shape, so a row that fails E002-E005 gets only that."""
+    shape = [Finding(code, reason) for code, check in SHAPE.items() for reason in check(row)]
+    checks = CHECKS | PROFILES[profile]
+    return shape[:1] or [Finding(code, reason) for code, check in checks.items() for reason in check(row)]
+
+
+def turns_say_something(row: Row) -> Iterator[str]:
+    """E006; but a tool that does its work may have nothing to say."""
+    for place, role, value in turns_of(row):
+        if role != "observation" and not value.strip():
+            yield f"turn {place}: empty {role} turn"
+
+
+def system_comes_first(row: Row) -> Iterator[str]:
+    """E007."""
+    for place, role, value in turns_of(row):
+        if role == "system" and place > 0:
+            yield f"turn {place}: system must come first"
+        elif role == "system" and row.get("system", "") not in ("", value):
+            yield f"turn {place}: system turn and system column differ"
+
+
+def human_starts(row: Row) -> Iterator[str]:
+    """E008."""
+    roles = speakers_of(row)
+    if not roles or roles[0][1] != "human":
+        yield f"must start with human, got {roles[0][1] if roles else 'system only'}"
+
+
+def human_is_there(row: Row) -> Iterator[str]:
+    """E008 of turn detectors: what they listen to may begin with a greeting."""
+    if not any(role == "human" for _, role in speakers_of(row)):
+        yield "has no human turn"
+
+
+def gpt_ends(row: Row) -> Iterator[str]:
+    """E009."""
+    roles = speakers_of(row)
+    if roles and roles[-1][1] != "gpt":
+        yield f"must end with gpt, got {roles[-1][1]}"
+
+
+def gpt_or_a_call_ends(row: Row) -> Iterator[str]:
+    """E009 of agents."""
+    roles = speakers_of(row)
+    if roles and roles[-1][1] not in ("gpt", "function_call"):
+        yield f"must end with gpt or function_call, got {roles[-1][1]}"
+
+
+def gpt_or_human_ends(row: Row) -> Iterator[str]:
+    """E009 of turn detectors."""
+    roles = speakers_of(row)
+    if roles and roles[-1][1] not in ("gpt", "human"):
+        yield f"must end with gpt or human, got {roles[-1][1]}"
+
+
+def roles_alternate(row: Row) -> Iterator[str]:
+    """E010; the first turn is E008's."""
+    yield from _misplaced(row, AFTER)
+
+
+def humans_may_go_on(row: Row) -> Iterator[str]:
+    """E010 of turn detectors."""
+    yield from _misplaced(row, AFTER | {"human": ("human", "gpt")})
+
+
+def _misplaced(row: Row, after: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    for (_, before), (place, role) in pairwise(speakers_of(row)):
+        if before not in after[role]:
+            yield f"turn {place}: {role!r} cannot follow {before!r}"
+
+
+def tags_are_balanced(row: Row) -> Iterator[str]:
+    """E016; control tokens are only counted here, encode decides about them."""
+    for place, role, value in turns_of(row):
+        for tag in ("think", "tool_call") if role in ("gpt", "function_call") else ():
+            opened, closed = value.count(f"<{tag}>"), value.count(f"</{tag}>")
+            if opened != closed:
+                yield f"turn {place}: {opened} <{tag}> but {closed} </{tag}>"
+
+
+_INVALID = re.compile("[\\x00\\ud800-\\udfff]")
+
+
+def characters_are_valid(row: Row) -> Iterator[str]:
+    """E017."""
+    for place, _, value in turns_of(row):
+        if found := _INVALID.search(value):
+            yield f"turn {place}: invalid character U+{ord(found[0]):04X}"
+
+
+_PRIVATE = {"e-mail address": emails, "key": keys, "bank account": ibans, "card": cards, "machine's address": ips}
+
+
+def nothing_private_is_left(row: Row) -> Iterator[str]:
+    """W103: what `redact.kinds` let through; names and telephone numbers are not looked for again."""
+    for place, _, value in turns_of(row):
+        for what, step in _PRIVATE.items():
+            if step(value)[1]:
+                yield f"turn {place}: {what} found"
+
+
+_PLACEHOLDER = re.compile(r"\{\{\s*\w{1,64}\s*\}\}")
+
+
+def placeholders_are_filled(row: Row) -> Iterator[str]:
+    """W105."""
+    for place, _, value in turns_of(row):
+        if _PLACEHOLDER.search(value):
+            yield f"turn {place}: unfilled placeholder"
+    if _PLACEHOLDER.search(row.get("system", "")):
+        yield "system: unfilled placeholder"
+
+
+def control_tokens(row: Row) -> Counter[str]:
+    """Control token -> how often somebody typed it."""
+    return Counter(token for _, _, value in turns_of(row) for token in CONTROL_TOKENS.findall(value))
+
+
+CHECKS: dict[str, Check] = {
+    "E006": turns_say_something,
+    "E007": system_comes_first,
+    "E008": human_starts,
+    "E009": gpt_ends,
+    "E010": roles_alternate,
+    **CALL_CHECKS,
+    "E016": tags_are_balanced,
+    "E017": characters_are_valid,
+    "W103": nothing_private_is_left,
+    "W105": placeholders_are_filled,
+}
+# What a profile checks otherwise.
+PROFILES: dict[Profile, dict[str, Check]] = {
+    "chat": {},
+    "agent": {"E009": gpt_or_a_call_ends},
+    "turn_detector": {"E008": human_is_there, "E009": gpt_or_human_ends, "E010": humans_may_go_on},
+}
+# E codes that only warn in a profile. Logs of agents often lack the tools' schemas: without them no call can be held
+# against its tool, but it can be learnt.
+ONLY_WARN: dict[Profile, tuple[str, ...]] = {"chat": (), "agent": ("E015",), "turn_detector": ()}
