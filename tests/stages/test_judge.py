@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from parley.errors import ParleyError
-from parley.judging.verdicts import calling
+from parley.judging import calling
 from stages import judge
 from tests.judged import KEY, by_content, eval_files, outputs, result, settings, verdicts
 from tests.loopback import JudgeServer, reply, status, verdict

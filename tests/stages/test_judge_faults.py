@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from parley.errors import ParleyError
-from parley.judging.verdicts import calling
+from parley.judging import calling
 from stages import judge
 from tests import loopback
 from tests.judged import KEY, eval_files, result, settings, verdicts

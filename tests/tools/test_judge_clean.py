@@ -13,7 +13,7 @@ from workspace import set_params
 from parley.conversation import Conversation, Turn, to_sharegpt
 from parley.errors import ParleyError
 from parley.jsonl import rows_into, rows_of
-from parley.judging.verdicts import calling
+from parley.judging import calling
 from parley.params import read_yaml
 from parley.validation.splits import fingerprint
 from stages import validate

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 import parley
 from parley.jsonl import rows_into
-from parley.judging.verdicts import calling
+from parley.judging import calling
 from tests.judged import KEY
 from tests.loopback import JudgeServer, reply, status, verdict
 
