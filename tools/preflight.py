@@ -54,7 +54,7 @@ def sections_read(stage: Path) -> Iterator[tuple[str, str]]:
 def plugins_read() -> set[tuple[str, str, str]]:
     """(section.key, folder, ending) for each `plugin("folder", name, key="section.key")` or `plugin_file(…)`."""
     found = set()
-    for source in [*HERE.glob("stages/*.py"), *HERE.glob("parley/*.py")]:
+    for source in [*HERE.glob("stages/*.py"), *HERE.glob("parley/**/*.py")]:
         for call in calls(source, "plugin", "plugin_file"):
             folder, *suffix = [node.value for node in call.args if isinstance(node, ast.Constant)]
             keys = [word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)]

@@ -18,7 +18,7 @@ def trained(tiny_base: Path, loss: str, conversation: Conversation = TALK, templ
     """What a loss trains, decoded, `|` between what is apart."""
     tokenizer = load_tokenizer(tiny_base)
     if template:
-        tokenizer.chat_template = (Path(__file__).parents[2] / f"parley/templates/{template}.jinja").read_text()
+        tokenizer.chat_template = (Path(__file__).parents[3] / f"parley/templates/{template}.jinja").read_text()
         tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|user|>", "<|assistant|>"]})
     (encoded,) = encode(template_of(tokenizer), [conversation], speaker=speaker_of(loss), last=only_last(loss))
     labels = targets_of(loss, encoded, conversation).labels

@@ -9,7 +9,7 @@ import pytest
 from parley.errors import ParleyError
 from parley.training.topology import DEEPSPEED, check_strategy, deepspeed_file, prove, settings, sharded
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
