@@ -8,11 +8,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import chain, islice
 from typing import TypeVar
 
 from parley.errors import ParleyError
 
+ENDINGS = (signal.SIGINT, signal.SIGTERM)
 J = TypeVar("J")
 T = TypeVar("T")
 
@@ -32,7 +34,8 @@ def in_order(work: Callable[[J], T], jobs: Iterable[J], *, workers: int) -> Iter
     context = multiprocessing.get_context("fork")  # no second start of Python, no second import
     with ProcessPoolExecutor(len(first), context, initializer=_begin) as pool:
         try:
-            waiting = deque(pool.submit(work, job) for job in islice(remaining, 2 * len(first)))
+            with _undisturbed():  # the first job starts the processes
+                waiting = deque(pool.submit(work, job) for job in islice(remaining, 2 * len(first)))
             while waiting:
                 yield waiting.popleft().result()
                 waiting.extend(pool.submit(work, job) for job in islice(remaining, 1))
@@ -47,10 +50,21 @@ def in_order(work: Callable[[J], T], jobs: Iterable[J], *, workers: int) -> Iter
             raise
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until the end: inside the hooks of a fork Python would swallow what they raise."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin() -> None:
     """In a worker: Ctrl-C is for the parent, which ends the workers; a parent that was killed can't."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # a process has a core, no more
     threading.Thread(target=_follow_parent, daemon=True).start()
 
