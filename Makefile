@@ -57,7 +57,7 @@ sweep: $(READY) ## Queue a grid and run it: make sweep ARGS='-S train.lr=1e-3,5e
 timing: $(READY) ## Seconds and memory of each stage with the settings of now
 	@python -m tools.timing
 
-bench: $(READY) ## Run the benchmarks, hours in all, into bench/results: make bench [NAMES='encode overlap']
+bench: $(READY) ## Run the benchmarks, about an hour in all, into bench/results: make bench [NAMES='encode overlap']
 	@python -m bench $(NAMES)
 
 test: $(READY) ## Run the tests, the quick ones first; ARGS='-k name' picks some

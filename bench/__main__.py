@@ -3,8 +3,8 @@
     python -m bench [NAME …]
 
 The text above "## Measured last" in a result is people's; what stands below is replaced. A benchmark whose needs are
-not met is left out, and said so. All of them take hours on two cores; bench/train.py alone compares with other
-trainers, whose environments it is given by hand.
+not met is left out, and said so. bench/train.py also compares with other trainers, whose environments it is given by
+hand.
 """
 
 import importlib.util
@@ -19,7 +19,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 HEADING = "## Measured last"
 
-# Name -> what follows `python -m bench.NAME`, and what it needs: a module, or VARIABLE of the environment, or "cuda".
+# Name -> what follows `python -m bench.NAME`, and what it needs: a module, a VARIABLE of the environment, a file of this
+# folder (with a slash), or "cuda".
 BENCHES: Mapping[str, tuple[list[str], str]] = {
     "overlap": ([], ""),
     "redaction": ([], "PARLEY_REAL_DATA"),
@@ -29,6 +30,8 @@ BENCHES: Mapping[str, tuple[list[str], str]] = {
     "merge": ([], ""),
     "memory": ([], ""),
     "kill": ([], ""),
+    "turn_latency": ([], ""),
+    "generate": (["models/base"], "models/base/config.json"),
     "walk": ([], ""),
     "train": (["--modes", "lora"], ""),
     "gpu": ([], "cuda"),
@@ -41,6 +44,8 @@ def missing(need: str) -> str:
         import torch
 
         return "" if torch.cuda.is_available() else "no CUDA device"
+    if "/" in need:
+        return "" if Path(need).is_file() else f"there is no {need}: make repro makes it"
     if need.isupper():
         return "" if os.environ.get(need) else f"{need} is not set"
     return "" if not need or importlib.util.find_spec(need) else f"{need} is not installed"

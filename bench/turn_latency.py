@@ -1,6 +1,6 @@
 """How long an end-of-turn detector of the size of Qwen2.5-0.5B takes: whole, and with the prefix's cache kept.
 
-    python -m bench.turn_latency [--calls 10] [--out bench/results/turn_latency.md]
+    python -m bench.turn_latency [--calls 10]
 
 Random weights, which cost what trained ones do. 128 tokens are read anew, or the first of them stay in the key-value
 cache from the call before, as in a live talk where each call adds the words since the last. Linear layers with weights
@@ -9,9 +9,8 @@ in 8 bits (torch's dynamic quantisation), bf16, and fp32.
 
 import argparse
 import copy
-import os
 import warnings
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -47,13 +46,12 @@ def call(model: Any, ids: torch.Tensor, cache: DynamicCache | None) -> float:
     return float(logits[0, -1].float().softmax(-1)[END])
 
 
-def rows(calls: int) -> list[tuple[str, int, int, float, float]]:
+def rows(calls: int) -> Iterator[tuple[str, int, int, float, float]]:
     """(form, threads, new tokens, p50, p95) of every measurement."""
     torch.manual_seed(0)
     plain = Qwen2ForCausalLM(config()).eval()
     forms = {"int8": lambda: quantised(plain), "bf16": lambda: copy.deepcopy(plain).bfloat16(), "fp32": lambda: plain}
     ids = torch.randint(0, 150_000, (1, TOKENS))
-    found = []
     for form, make in forms.items():
         model = make()
         for threads in (1, 2):
@@ -66,9 +64,7 @@ def rows(calls: int) -> list[tuple[str, int, int, float, float]]:
                         model(input_ids=ids[:, :-new], past_key_values=cache, use_cache=True, logits_to_keep=1)
                 part = ids[:, -new:]
                 middle, late = percentiles(lambda _, m=model, p=part, c=cache: call(m, p, c), range(calls))
-                found.append((form, threads, new, middle, late))
-                print(f"{form}, {threads} threads, {new} new tokens: p50 {middle} ms, p95 {late} ms", flush=True)
-    return found
+                yield form, threads, new, middle, late
 
 
 def quantised(model: Qwen2ForCausalLM) -> Any:
@@ -80,22 +76,11 @@ def quantised(model: Qwen2ForCausalLM) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=10)
-    parser.add_argument("--out", type=Path, help="write the table there, with the load of the machine")
     asked = parser.parse_args()
-    before = os.getloadavg()[0]
-    found = rows(asked.calls)
-    lines = [
-        "# One call of an end-of-turn detector of the size of Qwen2.5-0.5B",
-        "",
-        f"`python -m bench.turn_latency --calls {asked.calls}`, CPU with {os.cpu_count()} cores; load {before:.1f} "
-        f"before and {os.getloadavg()[0]:.1f} after. Random weights, {TOKENS} tokens of context. GPU: not measured.",
-        "",
-        "| weights | threads | tokens read anew | p50 ms | p95 ms |",
-        "|---|---|---|---|---|",
-        *(f"| {form} | {threads} | {new} | {middle} | {late} |" for form, threads, new, middle, late in found),
-    ]
-    if asked.out:
-        asked.out.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    print(f"Random weights, {TOKENS} tokens of context. GPU: not measured.\n")
+    print("| weights | threads | tokens read anew | p50 ms | p95 ms |\n|---|---|---|---|---|")
+    for row in rows(asked.calls):
+        print(f"| {' | '.join(str(cell) for cell in row)} |", flush=True)
 
 
 if __name__ == "__main__":
