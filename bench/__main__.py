@@ -19,8 +19,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 HEADING = "## Measured last"
 
-# Name -> what follows `python -m bench.NAME`, and what it needs: a module, a VARIABLE of the environment, a file of this
-# folder (with a slash), or "cuda".
+# Name -> what follows `python -m bench.NAME`, and what it needs: a module, a VARIABLE of the environment, a file
+# (with a slash), or "cuda".
 BENCHES: Mapping[str, tuple[list[str], str]] = {
     "overlap": ([], ""),
     "redaction": ([], "PARLEY_REAL_DATA"),
