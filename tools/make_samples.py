@@ -63,6 +63,15 @@ def write_turn_detector(folder: Path) -> None:
     _write(folder, turn_detector.documents(SEED) | {"README.md": "\n".join([intro, _ORIGIN, _LICENCE, ""])})
 
 
+def write_all(out: Path) -> None:
+    """One folder for each recipe."""
+    write_persona(out / "persona")
+    write_generic(out / "generic")
+    write_trigger(out / "trigger")
+    write_agent(out / "agent")
+    write_turn_detector(out / "turn_detector")
+
+
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
     with publish(folder) as made:
         made.mkdir()
@@ -73,12 +82,7 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("data/samples"), help="folder to write into")
-    out = parser.parse_args().out
-    write_persona(out / "persona")
-    write_generic(out / "generic")
-    write_trigger(out / "trigger")
-    write_agent(out / "agent")
-    write_turn_detector(out / "turn_detector")
+    write_all(parser.parse_args().out)
 
 
 if __name__ == "__main__":

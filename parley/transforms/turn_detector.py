@@ -1,4 +1,4 @@
-"""turn_detector: a dialogue becomes what a voice agent hears: turns of the user that have ended, and that have not.
+"""turn_detector: a conversation becomes what a voice agent hears: turns of the user that have ended, and that have not.
 
 Of assistant "When?", user "At ten, or a bit later." come, each behind the messages before it (6 in all, at most):
 

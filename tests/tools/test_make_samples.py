@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from bench.overlap import corpus, grams, texts_of, words
-from parley.params import read_yaml
-from tools.make_samples import write_agent, write_generic, write_persona
+from tools.make_samples import write_all
 from tools.samples.persona import OPT_OUT, TARGET
 from tools.samples.phrases import read_table
 from tools.samples.voices import in_voice
@@ -59,13 +58,13 @@ def sessions() -> Iterator[list[dict[str, Any]]]:
         yield session
 
 
-@pytest.mark.parametrize(
-    ("write", "committed"), [(write_persona, PERSONA), (write_generic, GENERIC), (write_agent, AGENT)]
-)
-def test_the_committed_samples_are_what_the_script_writes(write: Any, committed: Path, tmp_path: Path) -> None:
-    write(tmp_path / "made")
-    made = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
-    assert made == {path.name: path.read_bytes() for path in committed.iterdir()}
+def files_of(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_committed_samples_are_what_the_script_writes(tmp_path: Path) -> None:
+    write_all(tmp_path)
+    assert files_of(tmp_path) == files_of(ROOT / "data/samples")
 
 
 def test_the_export_is_as_large_as_the_recipe_needs() -> None:
@@ -244,23 +243,40 @@ def test_agent_rows_come_as_text_as_raw_calls_and_as_a_log() -> None:
     assert {row["labels"]["domain"] for row in held_out} == {"retail", "airline", "harbour"}
 
 
-def test_unseen_phrasings_are_in_no_other_agent_file() -> None:
-    domains = read_table("agent")["domains"].values()
-    unseen = [text for domain in domains for tool in domain["tools"].values() for text in tool["held_out"]]
-    assert len(unseen) >= 12
-    others = "".join((AGENT / name).read_text(encoding="utf-8") for name in ("hermes.jsonl", "steps.jsonl", "log.json"))
-    for text in unseen:
-        longest = max(re.split(r"\{\w+\}", text), key=len)
-        assert len(longest) > 8 and longest not in others, text
-
-
-def test_agent_texts_and_tools_are_not_the_base_models() -> None:
-    embedded = pytest.importorskip("parley.embedded")
-    params = read_yaml(ROOT / "params.yaml")
-    corpus = list(embedded.corpus_texts(params["seed"], params["base"]["conversations"]))
-    texts = [turn["value"] for row in agent_rows("held_out.jsonl") for turn in row["conversations"]]
-    assert not grams(texts, 13) & grams(corpus, 13)
-    theirs = " ".join(corpus)
-    assert not [
-        tool for domain in read_table("agent")["domains"].values() for tool in domain["tools"] if tool in theirs
+def unseen_forms(recipe: str) -> list[str]:
+    """The templates that only held_out.jsonl may use."""
+    table = read_table(recipe)
+    if recipe == "agent":
+        return [
+            text
+            for domain in table["domains"].values()
+            for tool in domain["tools"].values()
+            for text in tool["held_out"]
+        ]
+    if recipe == "trigger":
+        return [question for question, _ in table["forms"]["unseen"]]
+    return [
+        form
+        for part in table.values()
+        for topic in part["topics"].values()
+        for step in topic
+        for form in step["unseen"]
     ]
+
+
+@pytest.mark.parametrize(("recipe", "fewest"), [("agent", 12), ("trigger", 6), ("turn_detector", 50)])
+def test_unseen_phrasings_are_said_in_held_out_files_only(recipe: str, fewest: int) -> None:
+    parts = [re.split(r"\{+\w+\}+|\[[^\]]*\]", form) for form in unseen_forms(recipe)]
+    assert len(parts) >= fewest
+    forms = [re.compile(".*".join(map(re.escape, part)) + "[.?।]?", re.IGNORECASE) for part in parts]
+    for path in (ROOT / "data/samples" / recipe).glob("*.json*"):
+        texts = [json.loads(text) for text in re.findall(r'"(?:[^"\\]|\\.)*"', path.read_text(encoding="utf-8"))]
+        said = [form.pattern for form in forms if any(map(form.fullmatch, texts))]
+        # Forms are drawn by chance: a rare one may be drawn by no talk.
+        assert len(said) > 0.9 * len(forms) if path.stem == "held_out" else not said, (path.name, said)
+
+
+def test_agent_tools_are_not_the_base_models() -> None:
+    theirs = " ".join(corpus())
+    domains = read_table("agent")["domains"].values()
+    assert not [tool for domain in domains for tool in domain["tools"] if tool in theirs]

@@ -1,4 +1,4 @@
-"""A dialogue becomes turns that have ended and turns that have not."""
+"""A conversation becomes turns that have ended and turns that have not."""
 
 from typing import Any
 
@@ -84,14 +84,14 @@ def test_a_labelled_turn_is_taken_as_it_is() -> None:
     assert (one.turns[-1], one.labels["end_of_turn"]) == (Turn("user", "well i wanted to", weight=-1.0), "no")
 
 
-def test_a_dialogue_without_user_turns_is_dropped() -> None:
+def test_a_conversation_without_user_turns_is_dropped() -> None:
     with pytest.raises(Dropped, match="no_user_turn"):
         made(Conversation("t", (Turn("assistant", "Hello?"),)))
     with pytest.raises(Dropped, match="no_user_turn"):
         made(talk("…", "Hello?"))
 
 
-def test_a_labelled_dialogue_that_the_agent_ends_is_dropped() -> None:
+def test_a_labelled_conversation_that_the_agent_ends_is_dropped() -> None:
     with pytest.raises(Dropped, match="labelled_turn_is_not_the_users"):
         made(talk("Hello", "Hi.", end_of_turn="yes"))
 
