@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parley.errors import ParleyError
+    from parley.inference.end_of_turn import convert_to_sharegpt_format, detect_turns, predict_eou
     from parley.judging.evaluator import GeminiModel, MultiTurnEvaluator, create_sample_test_data, validate_gemini_api
     from parley.library import (
         compare_triggered_responses,
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
         query_with_trigger,
         stream_model,
     )
-    from parley.specialists.end_of_turn import convert_to_sharegpt_format, detect_turns, predict_eou
 
 __version__ = "0.1.0"
 
@@ -25,13 +25,13 @@ _PLACES = {
     "MultiTurnEvaluator": "parley.judging.evaluator",
     "ParleyError": "parley.errors",
     "compare_triggered_responses": "parley.library",
-    "convert_to_sharegpt_format": "parley.specialists.end_of_turn",
+    "convert_to_sharegpt_format": "parley.inference.end_of_turn",
     "create_sample_test_data": "parley.judging.evaluator",
-    "detect_turns": "parley.specialists.end_of_turn",
+    "detect_turns": "parley.inference.end_of_turn",
     "load_finetuned_model": "parley.library",
     "load_lora_model": "parley.library",
     "load_model": "parley.library",
-    "predict_eou": "parley.specialists.end_of_turn",
+    "predict_eou": "parley.inference.end_of_turn",
     "query_model": "parley.library",
     "query_with_trigger": "parley.library",
     "stream_model": "parley.library",

@@ -22,10 +22,10 @@ from parley.encoding.chat import template_of
 from parley.errors import ParleyError
 from parley.evaluation import cases_of
 from parley.files import publish, read_json, write_json
+from parley.inference.end_of_turn import ONNX, ONNX_INT8, onnx_run, open_turn, torch_run
 from parley.inference.latency import percentiles
 from parley.modeling.models import load_tokenizer, quiet
 from parley.scoring.detection import roc_auc
-from parley.specialists.end_of_turn import ONNX, ONNX_INT8, onnx_run, open_turn, torch_run
 
 MOST = 400  # test cases, evenly spaced: a large model takes a second for each
 TIMED = 50

@@ -14,8 +14,8 @@ from typing import Any
 from parley.conversation import to_chat
 from parley.errors import ParleyError
 from parley.evaluation import Case
+from parley.http import http_client
 from parley.inference.generation import UNLIMITED, Answer, Prompt
-from parley.judging.wire import http_client
 
 TIMEOUT = 600  # seconds for one answer
 TRIES = 5  # after the first; openai waits longer before each, or as long as the server says

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from parley.http import http_client
 from parley.judging.answers import Answer, Ask
-from parley.judging.faults import status_fault
-from parley.judging.wire import faults, http_client
+from parley.judging.faults import faults, status_fault
 
 KEYS = ()
 HOST = "http://127.0.0.1:11434"

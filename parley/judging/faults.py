@@ -4,10 +4,11 @@
 another shape). Passing are 408, 429, 5xx, the network and broken bodies; the rest would fail again.
 """
 
+import contextlib
 import datetime
 import email.utils
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from parley.judging.answers import Fault
@@ -46,3 +47,20 @@ def _wait(headers: Mapping[str, str], details: list[dict[str, Any]]) -> float | 
         if re.fullmatch(r"\d+(\.\d+)?s", delay):
             return float(delay[:-1])
     return None
+
+
+@contextlib.contextmanager
+def faults() -> Iterator[None]:
+    """Turns what goes wrong below HTTP, or in reading a body, into a Fault."""
+    import httpx2
+
+    try:
+        yield
+    except httpx2.TimeoutException:
+        raise Fault("timeout", passing=True) from None
+    except httpx2.DecodingError:
+        raise Fault("bad_body", passing=True) from None
+    except httpx2.HTTPError:
+        raise Fault("network", passing=True) from None
+    except (ValueError, AttributeError, KeyError, IndexError, TypeError):  # no JSON, or JSON of another shape
+        raise Fault("bad_body", passing=True) from None

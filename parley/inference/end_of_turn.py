@@ -1,6 +1,6 @@
 """Has the user finished? A trained detector in use: the same text, template and tokens as in training and scoring.
 
-    from parley.specialists.end_of_turn import predict_eou
+    from parley.inference.end_of_turn import predict_eou
     predict_eou([{"role": "user", "content": "I would like to"}], "en")     # 0.02
 
 reads models/detector, which `make export-detector` writes; `load` reads any other folder. Heavy imports sit inside.

@@ -12,8 +12,8 @@ from parley.conversation import Conversation, Turn
 from parley.errors import ParleyError
 from parley.evaluation import case_row, generations_of
 from parley.files import write_json
+from parley.inference.end_of_turn import ONNX, ONNX_INT8, convert_to_sharegpt_format, detect_turns, load, predict_eou
 from parley.jsonl import rows_into
-from parley.specialists.end_of_turn import ONNX, ONNX_INT8, convert_to_sharegpt_format, detect_turns, load, predict_eou
 from parley.specialists.turn_text import merged
 from stages.generate import main
 from tools.export_detector import export
