@@ -46,8 +46,8 @@ SECTIONS := seed|model|base|ingest|convert|redact|transforms|validate|encode|tra
 exp-show: $(READY) ## Table of all experiments: the settings that differ and the scores
 	@python -m dvc exp show --only-changed --drop '^(?!($(COLUMNS)|(params.yaml:)?($(SECTIONS))\b.*)$$).*' $(ARGS)
 
-compare: $(READY) ## Experiments side by side, metrics/compare.html: make compare [REVS='one other'] [BY=metric]; docs/compare.md
-	@python -m tools.compare $(if $(BY),--by "$(BY)") $(REVS)
+compare: $(READY) ## Experiments side by side, metrics/compare.html: make compare [REVS='one other'] [BY=metric] [JUDGE=1]; docs/compare.md
+	@python -m tools.compare $(if $(BY),--by "$(BY)") $(if $(JUDGE),--judge) $(REVS)
 
 sweep: $(READY) ## Queue a grid and run it: make sweep ARGS='-S train.lr=1e-3,5e-3 -S train.epochs=2,4'; then make compare
 	@python -m tools.preflight

@@ -32,9 +32,14 @@ class Case:
 
     id: str  # conversation id, "#", index of the answered turn
     split: Literal["val", "test"]
-    context: Conversation  # the turns before the answer; its group is what intervals resample
+    context: Conversation  # the turns before the answer
     reference: Turn  # what the person really wrote: an assistant turn
     labels: Mapping[str, Any] = field(default_factory=dict)  # what the recipe's metrics need to know of the case
+
+    @property
+    def group(self) -> str:
+        """What intervals resample: the conversation's group, or the conversation itself."""
+        return self.context.group or self.context.id
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from parley.judging.answers import FORMAT
 from parley.judging.asking import Asker
 from parley.judging.clients import ClientSettings, NoJudge, open_judge
 from parley.judging.controls import Trial, accuracy, trials
-from parley.judging.pairwise import Duel, orders
+from parley.judging.pairwise import Duel, duels_of, orders, questions_of
 from parley.judging.pairwise import summary as pairwise_summary
 from parley.judging.questions import Question, Verdict, answer
 from parley.judging.rubric import Measure, read_judged, read_rubrics
@@ -92,10 +92,8 @@ def main(root: Path) -> None:
     )
     asker.close()
     graded, rest = verdicts[: len(docket.graded)], verdicts[len(docket.graded) :]
-    duels = [
-        Duel(case.context.group or case.context.id, longer(docket, case), *rest[2 * place : 2 * place + 2])
-        for place, case in enumerate(docket.cases if params.pairwise else [])
-    ]
+    duelled = docket.cases if params.pairwise else []
+    duels = duels_of(duelled, docket.generations["tuned"], docket.generations["base"], rest)
     write_verdicts(root, docket, graded, duels, params)
     judge = {"client": params.client, "model": params.model, "deepeval": version("deepeval"), "format": FORMAT}
     metrics = summary(docket, graded, params, seed)
@@ -126,8 +124,7 @@ def read_docket(root: Path, params: Settings, asker: Asker) -> Docket:
     graded = [Asked(case, model, metric) for case in cases for model in MODELS for metric in sorted(params.metrics)]
     questions = [grade(of.case, generations[of.model][of.case.id].text, of.metric) for of in graded]
     if params.pairwise:
-        for case in cases:
-            questions += duel(case, generations["tuned"][case.id].text, generations["base"][case.id].text)
+        questions += questions_of(cases, generations["tuned"], generations["base"], asker)
     rubrics = list(read_rubrics(params.metrics))
     planted = trials(cases, rubrics, count=params.controls, grade=grade, duel=duel if params.pairwise else None)
     questions += [question for trial in planted for question in trial.questions]
@@ -149,12 +146,6 @@ def grader(params: Settings, asker: Asker) -> Callable[[Case, str, str], Questio
         return lambda: judged(case, generation, metric, by, judge)
 
     return grade
-
-
-def longer(docket: Docket, case: Case) -> int:
-    """Characters by which the tuned answer is longer than the base's."""
-    tuned, base = (len(docket.generations[model][case.id].text) for model in ("tuned", "base"))
-    return tuned - base
 
 
 def write_verdicts(
@@ -179,7 +170,7 @@ def write_verdicts(
 def summary(docket: Docket, verdicts: Sequence[Verdict], params: Settings, seed: int) -> dict[str, Any]:
     """Each metric of metrics/judge.json, compared between the models, with its coverage."""
     found = {(of.metric, of.case.id, of.model): v for of, v in zip(docket.graded, verdicts, strict=True)}
-    groups = {case.id: case.context.group or case.context.id for case in docket.cases}
+    groups = {case.id: case.group for case in docket.cases}
     metrics = {}
     for metric in params.metrics:
         sides = [(groups[id], found[metric, id, "tuned"], found[metric, id, "base"]) for id in groups]

@@ -58,7 +58,7 @@ def main(root: Path) -> None:
             pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
             for case in bar.over(cases):
                 pair = Pair(
-                    case.context.group or case.context.id,
+                    case.group,
                     scored(measure, case, tuned[case.id]),
                     scored(measure, case, base[case.id]),
                 )

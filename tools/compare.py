@@ -1,6 +1,6 @@
 """make compare: experiments side by side, on the same test cases: metrics/compare.html, and a table here.
 
-    python -m tools.compare [--by METRIC] [experiment, branch, tag, commit or `workspace` …]
+    python -m tools.compare [--by METRIC] [--judge] [experiment, branch, tag, commit or `workspace` …]
 
 The first one is what the others are held against; without names it is the workspace, against HEAD's experiments.
 Ranked on the validation split, since choosing by the test split would spoil its numbers.
@@ -30,6 +30,7 @@ from parley.reporting.wording import Entry, interval, number, verdict
 from parley.scoring.scorecard import lines
 from parley.scoring.statistics import Pair, compare, holm
 from stages.report import page, shown_setting
+from tools import judge_experiments
 from tools.experiments import Experiment, read_experiments
 from tools.judge_plan import PRICES, cost
 from tools.timing import Record, records, since, stage_names
@@ -199,8 +200,9 @@ def judged(one: Experiment, times: Mapping[str, Record]) -> str:
 def print_table(found: Comparison, console: Console) -> None:
     """The ranking, an experiment a row."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("", "experiment", f"val {found.by}", "against first, 95 %", "better?", "test", "seconds"):
-        table.add_column(name, justify="right" if name in ("test", "seconds", f"val {found.by}") else "left")
+    value = f"val {found.by}\n{found.entries['val', found.by][0]['unit']}"
+    for name in ("", "experiment", value, "against first, 95 %", "better?", "test", "seconds"):
+        table.add_column(name, justify="right" if name in ("test", "seconds", value) else "left")
     for position, place in enumerate(found.ranking, 1):
         name = found.experiments[place].name
         seconds = sum(record["seconds"] for record in found.times[place].values())
@@ -225,17 +227,20 @@ def looks_said(found: Comparison) -> str:
     )
 
 
-def main(root: Path, names: Sequence[str], by: str, console: Console) -> None:
-    """Writes the page and prints the table."""
+def main(root: Path, names: Sequence[str], by: str, console: Console, *, judge: bool = False) -> None:
+    """Writes the page and prints the table; `judge` asks whose answers are preferred."""
     with tempfile.TemporaryDirectory() as scratch:
         experiments = read_experiments(root, names, Path(scratch))
         if len(experiments) < 2:
             raise ParleyError("one run alone: `make exp ARGS='-S train.lr=1e-4'` makes another, or name two in REVS")
         found = compared(root, experiments, by)
-        text = page("compare.html").render(**facts(root, found), looks=looks_said(found))
+        preferences = judge_experiments.preferences(root, experiments, console) if judge else {}
+        text = page("compare.html").render(**facts(root, found), looks=looks_said(found), preferences=preferences)
     with publish(root / "metrics/compare.html") as made:
         made.write_text(text, encoding="utf-8")
     print_table(found, console)
+    if preferences:
+        judge_experiments.print_preferences(preferences, experiments[0].name, console)
     console.print(Text((root / "metrics/compare.html").as_posix()), soft_wrap=True)
 
 
@@ -243,8 +248,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="make compare", description="Experiments side by side.")
     parser.add_argument("names", nargs="*", help="REVS: experiments or git revisions; the first is the baseline")
     parser.add_argument("--by", default="", help="BY: metric of the ranking (the first of score.metrics)")
+    parser.add_argument("--judge", action="store_true", help="JUDGE=1: have the judge of params.yaml prefer answers")
     asked = parser.parse_args()
     try:
-        main(Path(), asked.names, asked.by, Console())
+        main(Path(), asked.names, asked.by, Console(), judge=asked.judge)
     except ParleyError as error:
         sys.exit(f"compare: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

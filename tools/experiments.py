@@ -53,7 +53,7 @@ class Experiment:
     def groups(self) -> dict[str, str]:
         """Case id -> its conversation group."""
         cases = cases_of(self.root / "data/eval/cases.jsonl")
-        return {case.id: case.context.group or case.context.id for case in cases}
+        return {case.id: case.group for case in cases}
 
 
 def read_experiments(root: Path, names: Sequence[str], scratch: Path) -> list[Experiment]:

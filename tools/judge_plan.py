@@ -7,14 +7,16 @@ those of replies, thinking included, as the mean of the answers kept from this m
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from parley.errors import ParleyError
+from parley.judging.asking import Asker
 from parley.judging.clients import NoJudge, open_judge
-from parley.judging.questions import plan
+from parley.judging.questions import Plan, plan
 from parley.params import Section, read_section, read_yaml
 from stages.judge import Docket, Settings, read_docket
 
@@ -57,15 +59,23 @@ def judge_plan(root: Path, prices: Path, console: Console) -> None:
         table.add_row(name, f"{len(places):,}", f"{kept:,}", f"{found.calls_for(new):,}")
     table.add_row("all", f"{len(docket.questions):,}", f"{len(found.kept):,}", f"{found.calls:,}", style="bold")
     console.print(table)
-    measured = asker.reply_tokens(FEW)
-    tokens_out = found.calls * (measured or ASSUMED)
-    basis = f"{measured} a call, the mean of kept answers" if measured else f"{ASSUMED} a call, assumed"
-    console.print(f"to {asker.target.host}, model {params.model}")
-    console.print(f"tokens: about {found.tokens:,} in (characters / 4), {tokens_out:,} out ({basis})")
-    console.print(cost(params.model, found.tokens, tokens_out, prices), soft_wrap=True)
+    for line in bill(found, asker, prices):
+        console.print(line, soft_wrap=True)
     if found.calls > params.max_calls:
         console.print(f"judge.max_calls is {params.max_calls}: the stage would stop before the first call", style="red")
     asker.close()
+
+
+def bill(found: Plan[Any], asker: Asker, prices: Path) -> list[str]:
+    """Where the calls of a plan go, how many tokens they take, and what that costs."""
+    measured = asker.reply_tokens(FEW)
+    tokens_out = found.calls * (measured or ASSUMED)
+    basis = f"{measured} a call, the mean of kept answers" if measured else f"{ASSUMED} a call, assumed"
+    return [
+        f"to {asker.target.host}, model {asker.target.model}",
+        f"tokens: about {found.tokens:,} in (characters / 4), {tokens_out:,} out ({basis})",
+        cost(asker.target.model, found.tokens, tokens_out, prices),
+    ]
 
 
 def kinds(docket: Docket, params: Settings) -> list[tuple[str, list[int]]]:

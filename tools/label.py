@@ -138,7 +138,7 @@ def judge_scores(root: Path) -> dict[tuple[str, str], tuple[str, int]]:
     for _, row in rows_of(root / "data/eval/verdicts.jsonl"):
         if row["score"] is not None:
             case = cases[row["id"]]
-            group = case.context.group or case.context.id
+            group = case.group
             answer = digest(case, texts[row["model"]][case.id].text)
             found[answer, row["metric"]] = (group, round(10 * row["score"]))
     return found

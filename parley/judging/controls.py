@@ -55,7 +55,7 @@ def trials(
     """
     made = []
     for case, answers in _planted(cases, count):
-        group = case.context.group or case.context.id
+        group = case.group
         for control, (one, other, higher) in CONTROLS.items():
             for metric in metrics:
                 pair = (grade(case, answers[one], metric), grade(case, answers[other], metric))

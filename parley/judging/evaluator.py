@@ -143,7 +143,7 @@ class MultiTurnEvaluator:
         found: dict[str, Any] = {}
         for name in self.metrics:
             pairs = [(case, v) for (case, asked_for), v in zip(asked, verdicts, strict=True) if asked_for == name]
-            scored = [(case.context.group or case.context.id, v.score) for case, v in pairs if v.score is not None]
+            scored = [(case.group, v.score) for case, v in pairs if v.score is not None]
             estimate = mean(
                 [score for _, score in scored], [group for group, _ in scored], resamples=RESAMPLES, seed=42
             )

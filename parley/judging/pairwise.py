@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel
 
-from parley.evaluation import Case, Score, Unscored
+from parley.evaluation import Case, Generation, Score, Unscored
 from parley.judging.asking import Asker, Unusable
 from parley.judging.fencing import NOTICE, as_lines, fenced
 from parley.judging.questions import Question, Verdict
@@ -89,6 +89,26 @@ def orders(case: Case, ours: str, theirs: str, asker: Asker) -> tuple[Question, 
     ours_first = {"first": 1.0, "tie": 0.5, "second": 0.0}
     theirs_first = {"first": 0.0, "tie": 0.5, "second": 1.0}
     return lambda: ask(ours, theirs, ours_first), lambda: ask(theirs, ours, theirs_first)
+
+
+def questions_of(
+    cases: Sequence[Case], ours: Mapping[str, Generation], theirs: Mapping[str, Generation], asker: Asker
+) -> list[Question]:
+    """Both orders of every case, one after the other; the answers are by case id."""
+    return [question for case in cases for question in orders(case, ours[case.id].text, theirs[case.id].text, asker)]
+
+
+def duels_of(
+    cases: Sequence[Case],
+    ours: Mapping[str, Generation],
+    theirs: Mapping[str, Generation],
+    verdicts: Sequence[Verdict],
+) -> list[Duel]:
+    """The duels that the verdicts on `questions_of` decide; further verdicts are left alone."""
+    return [
+        Duel(case.group, len(ours[case.id].text) - len(theirs[case.id].text), first, second)
+        for case, first, second in zip(cases, verdicts[::2], verdicts[1::2], strict=False)
+    ]
 
 
 def summary(duels: Sequence[Duel], *, resamples: int, seed: int) -> dict[str, Any]:

@@ -189,7 +189,7 @@ def _trajectories(steps: Iterable[tuple[Case, Step, Step]]) -> list[Pair]:
 
 
 def _group(case: Case) -> str:
-    return case.context.group or case.context.id
+    return case.group
 
 
 def _common(step: Step, key: Callable[[ToolCall], str]) -> int:

@@ -46,7 +46,7 @@ class Part:
         self.cases = cases
         self.sides = {"tuned": tuned, "base": base}
         self.options: Any = {"resamples": resamples, "seed": seed}
-        self.groups = [case.context.group or case.context.id for case in cases]
+        self.groups = [case.group for case in cases]
 
     def figures(self) -> Iterator[Figure]:
         for name, (unit, measure) in STYLES.items():

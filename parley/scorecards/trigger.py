@@ -127,7 +127,7 @@ class Table:
         """The two models on the same cases."""
         pairs = [
             Pair(
-                case.context.group or case.context.id,
+                case.group,
                 measure(case, self.tuned[case.id]),
                 measure(case, self.base[case.id]),
             )

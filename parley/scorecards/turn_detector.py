@@ -50,7 +50,7 @@ class Turn:
 
     @property
     def group(self) -> str:
-        return self.case.context.group or self.case.context.id
+        return self.case.group
 
 
 @dataclass(frozen=True, slots=True)

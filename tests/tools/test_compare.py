@@ -1,7 +1,9 @@
 import io
+import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -11,16 +13,23 @@ from parley.errors import ParleyError
 from parley.evaluation import Case, Generation, case_row, generation_row
 from parley.files import dump_json, write_json
 from parley.jsonl import rows_into
+from parley.reporting.wording import verdict
 from parley.stage import timing_file
 from stages import score
+from stages.report import page
+from tests.judged import KEY, parts, settings
+from tests.loopback import JudgeServer, Step, reply
 from tools.compare import OTHER_TOKENS, compared, facts, looks_said, print_table
 from tools.experiments import Experiment
+from tools.judge_experiments import preferences, print_preferences
 from tools.timing import since, stage_of
 
 REPO = Path(__file__).parents[2]
 
 
-def experiment(root: Path, name: str, *, nats: float, lr: float, tokens: int = 2, prompt: str = "hi") -> Experiment:
+def experiment(
+    root: Path, name: str, *, nats: float, lr: float, tokens: int = 2, prompt: str = "hi", says: str = "well"
+) -> Experiment:
     """One run's files: every reference token costs the tuned model about `nats`."""
     place = root / name
     with rows_into(place / "data/eval/cases.jsonl") as add:
@@ -31,7 +40,7 @@ def experiment(root: Path, name: str, *, nats: float, lr: float, tokens: int = 2
         with rows_into(place / f"data/eval/{model}.jsonl") as add:
             for number in range(20):
                 surprise = (-cost - number % 3 / 10,) * tokens
-                add(generation_row(Generation(f"c{number}#1", f"well {number}", "stop", 3, surprise)))
+                add(generation_row(Generation(f"c{number}#1", f"{says} {number}", "stop", 3, surprise)))
     with rows_into(place / "data/eval/verdicts.jsonl"):
         pass
     params = (
@@ -63,9 +72,9 @@ def test_the_better_one_on_val_ranks_first_and_the_difference_is_paired(tmp_path
     gap = found.entries["val", "perplexity"][1]["difference"]
     assert gap["value"] == gap["low"] == gap["high"] == -1.0
     lines = printed(REPO, runs).splitlines()
-    assert lines[1].split()[:4] == ["1", "other", "3.09", "−1.00"] and "better" in lines[1]
-    assert lines[2].split()[:3] == ["2", "plain", "4.09"] and "the first" in lines[2]
-    assert lines[3:5] == ["other: train.lr=0.001", "plain: train.lr=0.005"]
+    assert lines[2].split()[:4] == ["1", "other", "3.09", "−1.00"] and "better" in lines[2]
+    assert lines[3].split()[:3] == ["2", "plain", "4.09"] and "the first" in lines[3]
+    assert lines[4:6] == ["other: train.lr=0.001", "plain: train.lr=0.005"]
     assert found.settings == {"train.lr": ["0.005", "0.001"]}
 
 
@@ -101,8 +110,6 @@ def test_ranking_by_a_metric_that_has_no_better_direction_or_is_none_is_refused(
 
 
 def test_the_page_has_the_curves_the_times_and_how_often_the_test_split_was_seen(tmp_path: Path) -> None:
-    from stages.report import page
-
     runs = [experiment(tmp_path, "plain", nats=4.0, lr=0.005), experiment(tmp_path, "<b>", nats=3.0, lr=0.001)]
     shutil.copy(REPO / "dvc.yaml", tmp_path)
     found = compared(tmp_path, runs, "")
@@ -115,11 +122,82 @@ def test_the_page_has_the_curves_the_times_and_how_often_the_test_split_was_seen
         path.write_text(dump_json(record))
     found = compared(tmp_path, runs, "")
     assert found.looks == 3 and [list(times) for times in found.times] == [["score"], ["score"]]
-    text = page("compare.html").render(**facts(tmp_path, found), looks=looks_said(found))
+    text = page("compare.html").render(**facts(tmp_path, found), looks=looks_said(found), preferences={})
     assert "3 runs have looked at this test split" in text
     assert text.count('class="line line-') == 4
     assert "2.50 s" in text and "<b>" not in text.split("<main>")[1].replace("&lt;b&gt;", "")
     assert "https:" not in text and "<script" not in text
+
+
+def better_by_word(word: str) -> Callable[[str], Step]:
+    """A judge that prefers the answer with the word, wherever it stands."""
+
+    def step(prompt: str) -> Step:
+        _, first, second = parts(prompt)
+        better = {(True, False): "first", (False, True): "second"}.get((word in first, word in second), "tie")
+        return reply(json.dumps({"reason": "So.", "better": better}))
+
+    return step
+
+
+def asked(root: Path, runs: Sequence[Experiment], server: JudgeServer, **changed: Any) -> tuple[dict[str, Any], str]:
+    """What the judge says of the runs, and what was printed meanwhile."""
+    settings(root, server, **changed)
+    out = io.StringIO()
+    return preferences(root, runs, Console(file=out, width=160)), out.getvalue()
+
+
+def preferred(found: dict[str, Any]) -> str:
+    out = io.StringIO()
+    print_preferences(found, "plain", Console(file=out, width=80))
+    return out.getvalue()
+
+
+def test_the_judge_prefers_one_experiment_on_val_and_no_answer_is_paid_for_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", KEY)
+    runs = [experiment(tmp_path, name, nats=4.0, lr=0.005, says=name) for name in ("plain", "kind", "plain again")]
+    runs.append(experiment(tmp_path, "same", nats=3.0, lr=0.005, says="plain"))
+    with JudgeServer(otherwise=better_by_word("kind")) as server:
+        found, printed = asked(tmp_path, runs, server)
+        assert len(server.requests) == 10 * 2 * 2  # 10 cases of val, both orders; "same" answers the same
+        assert not [request for request in server.requests if '"hi 1"' in request["prompt"]]  # a case of test
+        again, silent = asked(tmp_path, runs, server)
+        assert len(server.requests) == 40 and again == found and silent == ""
+    assert f"to {server.url}, model gemini-test" in printed and "cost: not known" in printed
+    assert "sending 10 validation cases with the answers of 4 experiments" in capsys.readouterr().out
+    assert [(one["tuned"]["value"], verdict(one)) for one in found.values()] == [
+        (1.0, "better"),
+        (0.5, "no difference shown"),
+        (0.5, "no difference shown"),
+    ]
+    assert found["kind"]["also"]["both orders agree"]["value"] == 1 and found["kind"]["tests"] == 3
+    lines = preferred(found).splitlines()
+    assert len(lines) == 5 and lines[0] == "whose answers gemini-test prefers on the validation split, a tie as half:"
+    assert lines[2].split() == ["kind", "1.00", "[0.722,", "1.00]", "better", "10", "1.00"]
+
+
+def test_without_a_key_nothing_is_sent_and_the_page_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    runs = [experiment(tmp_path, name, nats=4.0, lr=0.005, says=name) for name in ("plain", "kind")]
+    shutil.copy(REPO / "dvc.yaml", tmp_path)
+    with JudgeServer() as server:
+        found, _ = asked(tmp_path, runs, server)
+        assert server.requests == []
+    assert preferred(found) == "whose answers a judge prefers: not scored: no GEMINI_API_KEY\n"
+    shown = facts(tmp_path, compared(tmp_path, runs, ""))
+    assert "not scored: no GEMINI_API_KEY" in page("compare.html").render(**shown, looks="", preferences=found)
+    assert "the judge prefers" not in page("compare.html").render(**shown, looks="", preferences={})
+
+
+def test_a_judge_over_the_budget_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", KEY)
+    runs = [experiment(tmp_path, name, nats=4.0, lr=0.005, says=name) for name in ("plain", "kind")]
+    with JudgeServer() as server, pytest.raises(ParleyError, match="max_calls is 19, and 20 calls are needed"):
+        asked(tmp_path, runs, server, max_calls=19)
+    assert server.requests == []
 
 
 def test_timing_tells_the_stages_of_a_foreach_apart(tmp_path: Path) -> None:
