@@ -35,7 +35,8 @@ from parley.judging.pairwise import summary as pairwise_summary
 from parley.judging.questions import Question, Verdict, answer
 from parley.judging.rubric import Measure, read_judged, read_rubrics
 from parley.params import read_section, read_value
-from parley.scoring.statistics import Pair, adjusted, compare
+from parley.scoring.significance import adjusted
+from parley.scoring.statistics import Pair, compare
 from parley.stage import add_timing, run
 
 MODELS = ("base", "tuned")

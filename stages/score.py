@@ -25,7 +25,8 @@ from parley.plugins import plugin
 from parley.progress import progress
 from parley.scoring.copying import Training
 from parley.scoring.scorecard import block
-from parley.scoring.statistics import Pair, adjusted, compare
+from parley.scoring.significance import adjusted
+from parley.scoring.statistics import Pair, compare
 from parley.stage import add_timing, run
 
 SPLITS = ("val", "test")

@@ -28,7 +28,8 @@ from parley.plugins import plugin, plugin_names
 from parley.reporting import curves
 from parley.reporting.wording import Entry, interval, number, verdict
 from parley.scoring.scorecard import lines
-from parley.scoring.statistics import Pair, compare, holm
+from parley.scoring.significance import holm
+from parley.scoring.statistics import Pair, compare
 from stages.report import page, shown_setting
 from tools import judge_experiments
 from tools.experiments import Experiment, read_experiments

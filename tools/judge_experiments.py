@@ -18,7 +18,7 @@ from parley.judging.pairwise import duels_of, questions_of, summary
 from parley.judging.questions import answer, plan
 from parley.params import read_section, read_value
 from parley.reporting.wording import Entry, interval, number, verdict
-from parley.scoring.statistics import adjusted
+from parley.scoring.significance import adjusted
 from stages.judge import RESAMPLES, Settings
 from tools.experiments import Experiment
 from tools.judge_plan import PRICES, bill

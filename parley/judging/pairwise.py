@@ -15,6 +15,7 @@ from parley.evaluation import Case, Generation, Score, Unscored
 from parley.judging.asking import Asker, Unusable
 from parley.judging.fencing import NOTICE, as_lines, fenced
 from parley.judging.questions import Question, Verdict
+from parley.scoring.resampling import rounded
 from parley.scoring.statistics import Pair, compare, mean
 
 ENOUGH = 200  # cases from which a win rate is also given for answers of equal length
@@ -128,8 +129,8 @@ def summary(duels: Sequence[Duel], *, resamples: int, seed: int) -> dict[str, An
         return entry
     tuned, turned = entry["tuned"], {"value": "value", "low": "high", "high": "low"}
     ends = {end: value for end, value in tuned.items() if value is not None}
-    entry["base"] |= {"low": None, "high": None} | {turned[end]: _digits(1 - value) for end, value in ends.items()}
-    entry["difference"] |= {end: _digits(2 * value - 1) for end, value in ends.items()}
+    entry["base"] |= {"low": None, "high": None} | {turned[end]: rounded(1 - value) for end, value in ends.items()}
+    entry["difference"] |= {end: rounded(2 * value - 1) for end, value in ends.items()}
     seen = [(duel, duel.ours_first.score, duel.theirs_first.score) for duel in scored]
     groups = [duel.group for duel in scored]
     figures = {
@@ -141,10 +142,6 @@ def summary(duels: Sequence[Duel], *, resamples: int, seed: int) -> dict[str, An
     if len(scored) >= ENOUGH and (level := at_equal_length(scored)):
         entry["also"]["win rate at equal length"] = level
     return entry
-
-
-def _digits(value: float) -> float:
-    return float(f"{value:.10g}")
 
 
 def at_equal_length(duels: Sequence[Duel]) -> dict[str, Any] | None:

@@ -8,14 +8,16 @@ perplexity       by author, by how many answers the person gave before, by label
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import regex
 
 from parley.evaluation import Case, Generation, Score, Unscored
+from parley.scoring.resampling import rounded
 from parley.scoring.scorecard import Curve, Figure, Scorecard
-from parley.scoring.statistics import Pair, compare, draws, estimate
+from parley.scoring.statistics import Pair, compare, compare_statistic
 from parley.scoring.words import words
 
 MARK, EMOJI = regex.compile(r"\p{P}"), regex.compile(r"\p{Emoji_Presentation}|\p{Extended_Pictographic}")
@@ -102,27 +104,10 @@ class Part:
 
     def distance(self, measure: Callable[[str], float], unit: str) -> dict[str, Any]:
         """An entry as `compare` makes it, of both models' Wasserstein distance from the references."""
-        groups, n = sorted(set(self.groups)), len(self.cases)
-        entry: dict[str, Any] = {"unit": unit, "higher_is_better": False, "n": n, "groups": len(groups), "unscored": {}}
-        if not n:
-            return entry | {"value": None, "not_scored": "no case in this split"}
         wanted = np.array([measure(case.reference.text) for case in self.cases])
-        drawn: list[np.ndarray | None] = [None, None]
-        once = np.ones((1, n))
-        sides = [np.array([measure(answers[case.id].text) for case in self.cases]) for answers in self.sides.values()]
-        values = [float(wasserstein(made, wanted, once)[0]) for made in sides]
-        gap = None
-        if len(groups) > 1:
-            times = draws(len(groups), self.options["resamples"], self.options["seed"])
-            index = np.searchsorted(groups, self.groups)
-            parts: list[np.ndarray] = [times[at : at + 100][:, index].astype(float) for at in range(0, len(times), 100)]
-            both = [np.concatenate([wasserstein(made, wanted, part) for part in parts]) for made in sides]
-            drawn, gap = list(both), both[0] - both[1]
-        else:
-            entry["no_interval"] = "all cases come from one conversation group; an interval needs two"
-        for model, value, samples in zip(self.sides, values, drawn, strict=True):
-            entry[model] = estimate(value, samples, len(groups))
-        return entry | {"difference": estimate(values[0] - values[1], gap, len(groups))}
+        made = [np.array([measure(answers[case.id].text) for case in self.cases]) for answers in self.sides.values()]
+        tuned, base = (partial(wasserstein, lengths, wanted) for lengths in made)
+        return compare_statistic(tuned, base, self.groups, unit=unit, higher_is_better=False, **self.options)
 
     def curves(self) -> list[Curve]:
         """Mean surprise at each token of what the person wrote, from the first."""
@@ -133,7 +118,7 @@ class Part:
                 for place, nats in enumerate(answers[case.id].reference_logprobs[:TOKENS]):
                     sums[place] -= nats
                     counts[place] += 1
-            series[model] = [(place + 1, float(f"{sums[place] / counts[place]:.10g}")) for place in sorted(counts)]
+            series[model] = [(place + 1, rounded(sums[place] / counts[place])) for place in sorted(counts)]
         return [Curve("Surprise by token of the answer", "token", "nats", series)] if any(series.values()) else []
 
 

@@ -1,11 +1,12 @@
 """How well a probability tells two classes apart, for two models on the same cases, with intervals over groups."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from parley.scoring.statistics import draws, estimate
+from parley.scoring.statistics import compare_statistic
 
 Statistic: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -26,33 +27,18 @@ def contrast(
     statistic: (probabilities, positive, times (samples, cases)) -> (samples,), where times says how often each case
     counts. Not scored where all cases are of one class: there is nothing to tell apart.
     """
-    n, names = len(positive), sorted(set(groups))
-    entry: dict[str, Any] = {
-        "unit": unit,
-        "higher_is_better": higher_is_better,
-        "n": n,
-        "groups": len(names),
-        "unscored": {},
-    }
-    if not n or positive.all() or not positive.any():
-        kind = "positive" if n and positive.all() else "negative"
-        return entry | {"value": None, "not_scored": f"all cases are {kind}" if n else "no case in this split"}
-    once = np.ones((1, n))
-    values = [float(statistic(column, positive, once)[0]) for column in probabilities.T]
-    drawn: list[np.ndarray | None] = [None, None]
-    difference = None
-    if len(names) > 1:
-        index = np.searchsorted(names, groups)
-        times = draws(len(names), resamples, seed)
-        # In parts, so that memory does not grow with the number of cases times resamples.
-        parts: list[np.ndarray] = [times[at : at + 100][:, index].astype(float) for at in range(0, resamples, 100)]
-        both = [np.concatenate([statistic(column, positive, part) for part in parts]) for column in probabilities.T]
-        drawn, difference = list(both), both[0] - both[1]
-    else:
-        entry["no_interval"] = "all cases come from one conversation group; an interval needs two"
-    for model, value, samples in zip(("tuned", "base"), values, drawn, strict=True):
-        entry[model] = estimate(value, samples, len(names))
-    return entry | {"difference": estimate(values[0] - values[1], difference, len(names))}
+    kinds = set(positive.tolist())
+    tuned, base = (partial(statistic, column, positive) for column in probabilities.T)
+    return compare_statistic(
+        tuned,
+        base,
+        groups,
+        unit=unit,
+        higher_is_better=higher_is_better,
+        resamples=resamples,
+        seed=seed,
+        not_scored=f"all cases are {'positive' if kinds.pop() else 'negative'}" if len(kinds) == 1 else "",
+    )
 
 
 def roc_auc(probability: np.ndarray, positive: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -1,20 +1,9 @@
-"""How sure a mean is: intervals by resampling whole conversations, paired differences, and their p values.
+"""How sure a mean is: two models on the same cases, their difference, and how sure that is.
 
-Cases of one conversation resemble one another, so conversation groups are drawn, with replacement,
-never single cases (Field and Welsh, Bootstrapping clustered data, 2007,
-https://doi.org/10.1111/j.1467-9868.2007.00593.x). Tuned, base and their difference come from the same
-draws: what makes a case hard for both models cancels in the difference.
-
-Intervals are expanded percentile intervals (Hesterberg, What teachers should know about the bootstrap,
-2015, https://doi.org/10.1080/00031305.2015.1089789): plain percentiles of few groups are too narrow, so
-the percentiles move outward as Student's t does. In trials a 95 % interval of 5 groups then held the
-truth 94 times in 100 (plain percentiles: 85), of 10 groups 95 times (plain: 90).
-
-A p value is that of a permutation test: if the two models were the same, their scores on a group could be
-swapped. `adjusted` corrects the p values of several metrics for one another.
+Tuned, base and their difference come from the same draws of conversation groups (parley/scoring/resampling.py): what
+makes a case hard for both models cancels in the difference. parley/scoring/significance.py has the p values.
 """
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,14 +11,17 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from scipy.special import nctdtrinc, ndtr, ndtri, stdtrit
 
 from parley.evaluation import Score, Unscored
+from parley.scoring.resampling import Estimate, draws, estimate, resampled_means, rounded, wilson
+from parley.scoring.significance import detectable, permutation
 
-Estimate: TypeAlias = dict[str, Any]  # value, low, high: a mean and its 95 % interval (both None when there is none)
+Statistic: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
-LEVEL = 0.95
-POWER = 0.8  # chance with which a difference of the size `detectable` is found
+NO_CASE = "no case in this split"
+NO_INTERVAL = "all cases come from one conversation group; an interval needs two"
+# The least and the most that a unit can be: a resample weighs cases unevenly, and may come to more.
+RANGES = {"rate": (0.0, 1.0), "difference of rates": (-1.0, 1.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,32 +56,15 @@ def compare(
     unscored = Counter(reason for pair in pairs if (reason := _unscored(pair)))
     scored = [(p.group, p.tuned, p.base) for p in pairs if isinstance(p.tuned, Score) and isinstance(p.base, Score)]
     groups = [group for group, _, _ in scored]
-    entry: dict[str, Any] = {
-        "unit": unit,
-        "higher_is_better": higher_is_better,
-        "n": len(scored),
-        "groups": len(set(groups)),
-        "unscored": dict(sorted(unscored.items())),
-    }
-    if not scored:
-        reasons = ", ".join(f"{reason} ({count})" for reason, count in sorted(unscored.items()))
-        return entry | {"value": None, "not_scored": reasons or "no case in this split"}
+    entry = _entry(groups, unit, higher_is_better, unscored)
     values = np.array([(tuned.value, base.value) for _, tuned, base in scored])
     weights = np.array([(tuned.weight, base.weight) for _, tuned, base in scored])
-    if not weights.sum(axis=0).all():  # a rate of one model has nothing to count, such as calls that were never made
-        empty = [model for model, total in zip(("tuned", "base"), weights.sum(axis=0), strict=True) if not total]
-        return entry | {"value": None, "not_scored": f"nothing to count for {' and '.join(empty)}"}
-    means = (values * weights).sum(axis=0) / weights.sum(axis=0)
+    if why := _nothing(unscored, weights):
+        return entry | {"value": None, "not_scored": why}
     drawn = None
     if entry["groups"] > 1:
         drawn = resampled_means(values, weights, groups, resamples=resamples, seed=seed)
-    else:
-        entry["no_interval"] = "all cases come from one conversation group; an interval needs two"
-    entry["tuned"], entry["base"] = (
-        estimate(means[column], None if drawn is None else drawn[:, column], entry["groups"]) for column in (0, 1)
-    )
-    difference = None if drawn is None else drawn[:, 0] - drawn[:, 1]
-    entry["difference"] = estimate(means[0] - means[1], difference, entry["groups"])
+    entry |= _estimates((values * weights).sum(axis=0) / weights.sum(axis=0), drawn, entry)
     entry["p"] = permutation(values, weights, groups, resamples=resamples, seed=seed)
     entry["detectable"] = detectable(values, weights, groups)
     if unit == "rate" and drawn is not None:
@@ -98,84 +73,73 @@ def compare(
         entry["shown"] = {"unit": shown_unit}
         for model in ("tuned", "base"):
             ends = entry[model].items()
-            entry["shown"][model] = {key: None if end is None else _rounded(shown(end)) for key, end in ends}
+            entry["shown"][model] = {key: None if end is None else rounded(shown(end)) for key, end in ends}
     return entry
 
 
-def permutation(
-    values: np.ndarray, weights: np.ndarray, groups: Sequence[str], *, resamples: int, seed: int
-) -> float | None:
-    """Two-sided p value of the difference of the two columns' weighted means; None with fewer than two groups.
+def compare_statistic(
+    tuned: Statistic,
+    base: Statistic,
+    groups: Sequence[str],
+    *,
+    unit: str,
+    higher_is_better: bool,
+    resamples: int,
+    seed: int,
+    not_scored: str = "",
+) -> dict[str, Any]:
+    """An entry as `compare` makes it, without p, of what is no mean of cases, such as an area under a curve.
 
-    How often swapping the models in some of the groups makes the difference as large: all ways of swapping where
-    there are at most `resamples`, else so many random ones, the observed one counted
-    (https://doi.org/10.2202/1544-6115.1585).
+    A model's statistic takes times (samples, cases), how often each case counts, and gives (samples,). `groups` are
+    the cases', one each; `not_scored` says why there is nothing to measure.
     """
-    sums, totals = _by_group(values, weights, groups)
-    if len(sums) < 2:
-        return None
-    swapped = _swaps(len(sums), resamples, seed)
-
-    def mean_of(column: int) -> np.ndarray:
-        other = 1 - column
-        moved, counted = (
-            part[:, column].sum() + np.einsum("rg,g->r", swapped, part[:, other] - part[:, column])
-            for part in (sums, totals)
-        )
-        return np.divide(moved, counted, out=np.full_like(moved, np.nan), where=counted > 0)
-
-    found = np.abs(mean_of(0) - mean_of(1))
-    found = found[np.isfinite(found)]
-    observed = found[0]  # the first way is to swap none
-    as_large = int((found >= observed - 1e-9 * max(1.0, observed)).sum())
-    return _rounded(as_large / len(found))
+    entry, drawn = _entry(groups, unit, higher_is_better, {}), None
+    if not groups or not_scored:
+        return entry | {"value": None, "not_scored": not_scored or NO_CASE}
+    if entry["groups"] > 1:
+        names, index = np.unique(np.asarray(groups), return_inverse=True)
+        times = draws(len(names), resamples, seed)
+        # In parts, so that memory does not grow with the number of cases times resamples.
+        parts: list[np.ndarray] = [times[at : at + 100][:, index].astype(float) for at in range(0, resamples, 100)]
+        drawn = np.column_stack([np.concatenate([model(part) for part in parts]) for model in (tuned, base)])
+    once = np.ones((1, len(groups)))
+    return entry | _estimates(np.array([model(once)[0] for model in (tuned, base)]), drawn, entry)
 
 
-@functools.lru_cache(maxsize=2)
-def _swaps(groups: int, resamples: int, seed: int) -> np.ndarray:
-    """1 where a group's models are swapped: (ways, groups); the first way swaps none. Kept for the next metric."""
-    if groups < 64 and 2**groups <= resamples:
-        return (np.arange(2**groups)[:, None] >> np.arange(groups) & 1).astype(np.uint8)
-    ways = np.random.default_rng(seed).integers(2, size=(resamples, groups), dtype=np.uint8)
-    ways[0] = 0
-    return ways
-
-
-def detectable(values: np.ndarray, weights: np.ndarray, groups: Sequence[str]) -> float | None:
-    """The smallest true difference that a two-sided test at 5 % finds with a chance of POWER; None where unknown.
-
-    By the noncentral t distribution of a paired test on groups, with the standard error of the difference of two
-    ratios by linearisation (Cochran, Sampling Techniques, 1977, chapter 6).
-    """
-    sums, totals = _by_group(values, weights, groups)
-    count = len(sums)
-    if count < 2:
-        return None
-    means = sums.sum(axis=0) / totals.sum(axis=0)
-    apart = ((sums - means * totals) / totals.sum(axis=0)) @ np.array([1.0, -1.0])
-    error = math.sqrt(count / (count - 1) * float(apart @ apart))
-    distance = float(nctdtrinc(count - 1, 1 - POWER, stdtrit(count - 1, (1 + LEVEL) / 2)))
-    return _rounded(distance * error) if error and math.isfinite(distance) else None
-
-
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Each p value adjusted for the others: at 5 % one test in 20 such sets finds a difference where none is.
-
-    https://www.jstor.org/stable/4615733 (Holm, 1979)
-    """
-    adjusted, least = {}, 0.0
-    for place, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
-        least = max(least, min(1.0, p_values[name] * (len(p_values) - place)))
-        adjusted[name] = _rounded(least)
-    return adjusted
-
-
-def adjusted(entries: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The metrics' entries with `p_holm`, and in `tests` the number of metrics it is adjusted for."""
-    found = holm({name: entry["p"] for name, entry in entries.items() if entry.get("p") is not None})
+def _entry(
+    groups: Sequence[str], unit: str, higher_is_better: bool | None, unscored: Mapping[str, int]
+) -> dict[str, Any]:
+    """What an entry says before any number."""
     return {
-        name: entry | ({"p_holm": found[name], "tests": len(found)} if name in found else {})
-        for name, entry in entries.items()
+        "unit": unit,
+        "higher_is_better": higher_is_better,
+        "n": len(groups),
+        "groups": len(set(groups)),
+        "unscored": dict(sorted(unscored.items())),
+    }
+
+
+def _nothing(unscored: Mapping[str, int], weights: np.ndarray) -> str:
+    """Why there is nothing to compare; "" where there is."""
+    if not len(weights):
+        return ", ".join(f"{reason} ({count})" for reason, count in sorted(unscored.items())) or NO_CASE
+    # A rate of one model has nothing to count, such as calls that were never made.
+    empty = [model for model, total in zip(("tuned", "base"), weights.sum(axis=0), strict=True) if not total]
+    return f"nothing to count for {' and '.join(empty)}" if empty else ""
+
+
+def _estimates(means: np.ndarray, drawn: np.ndarray | None, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """`tuned`, `base` and `difference` of means (2,) and their resamples (resamples, 2); None for one group alone."""
+    low, high = RANGES.get(entry["unit"], (-math.inf, math.inf))
+    ends = {"tuned": (low, high), "base": (low, high), "difference": (low - high, high - low)}
+    values = (means[0], means[1], means[0] - means[1])
+    if drawn is None:
+        found = {name: estimate(value, None, 1) for name, value in zip(ends, values, strict=True)}
+        return {**found, "no_interval": NO_INTERVAL}
+    columns = (drawn[:, 0], drawn[:, 1], drawn[:, 0] - drawn[:, 1])
+    return {
+        name: estimate(value, np.clip(column, *ends[name]), entry["groups"])
+        for name, value, column in zip(ends, values, columns, strict=True)
     }
 
 
@@ -189,7 +153,7 @@ def mean(values: Sequence[float], groups: Sequence[str], *, resamples: int, seed
         return {**estimate(value, None, count), "n": n}
     if len(set(values)) == 1:
         low, high = wilson(value, count)
-        return {"value": _rounded(value), "low": _rounded(low), "high": _rounded(high), "n": n}
+        return {"value": rounded(value), "low": rounded(low), "high": rounded(high), "n": n}
     column = np.array(values, float)[:, None]
     drawn = resampled_means(column, np.ones_like(column), groups, resamples=resamples, seed=seed)
     return {**estimate(value, drawn[:, 0], count), "n": n}
@@ -224,51 +188,6 @@ def _kappa(sums: np.ndarray) -> np.ndarray:
         return 1 - n * (aa + bb - 2 * ab) / (n * (aa + bb) - 2 * a * b)
 
 
-def wilson(rate: float, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a rate seen in n draws. https://doi.org/10.1080/01621459.1927.10502953"""
-    z = ndtri((1 + LEVEL) / 2)
-    middle, scale = rate + z * z / (2 * n), 1 + z * z / n
-    reach = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-    # At 0 and 1 one end is exactly that, which the subtraction misses by a rounding.
-    low, high = (middle - reach) / scale, (middle + reach) / scale
-    return 0.0 if rate == 0 else max(0.0, low), 1.0 if rate == 1 else min(1.0, high)
-
-
-def resampled_means(
-    values: np.ndarray, weights: np.ndarray, groups: Sequence[str], *, resamples: int, seed: int
-) -> np.ndarray:
-    """Weighted means of bootstrap samples of groups: (resamples, columns) for values (cases, columns).
-
-    A mean is sum(value * weight) / sum(weight) over the drawn cases, NaN where they weigh nothing. The same seed and
-    groups give the same draws, whatever the metric.
-    """
-    sums, totals = _by_group(values, weights, groups)
-    times = draws(len(sums), resamples, seed)
-    # einsum, not @: BLAS sums in an order that depends on its threads.
-    drawn, counted = np.einsum("rg,gc->rc", times, sums), np.einsum("rg,gc->rc", times, totals)
-    return np.divide(drawn, counted, out=np.full_like(drawn, np.nan), where=counted > 0)
-
-
-def _by_group(values: np.ndarray, weights: np.ndarray, groups: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of value * weight and of weights: (groups, columns) each, for values (cases, columns)."""
-    names, index = np.unique(np.asarray(groups), return_inverse=True)
-    sums = np.zeros((len(names), values.shape[1]))
-    totals = np.zeros_like(sums)
-    np.add.at(sums, index, values * weights)
-    np.add.at(totals, index, weights)
-    return sums, totals
-
-
-@functools.lru_cache(maxsize=2)
-def draws(groups: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each group is in each bootstrap sample: (resamples, groups). Kept for the next metric."""
-    draw = np.random.default_rng(seed)
-    times: np.ndarray = np.empty((resamples, groups), np.uint16)
-    for sample in times:
-        sample[:] = np.bincount(draw.integers(groups, size=groups), minlength=groups)
-    return times
-
-
 def _unscored(pair: Pair) -> str:
     """Why a pair can't be compared; "" when it can."""
     tuned = pair.tuned.reason if isinstance(pair.tuned, Unscored) else ""
@@ -276,15 +195,6 @@ def _unscored(pair: Pair) -> str:
     if tuned and base:
         return tuned if tuned == base else f"tuned: {tuned}; base: {base}"
     return f"tuned: {tuned}" if tuned else f"base: {base}" if base else ""
-
-
-def estimate(mean: float, drawn: np.ndarray | None, groups: int) -> Estimate:
-    """A mean with the expanded percentile interval of its resamples."""
-    if drawn is None:
-        return {"value": _rounded(mean), "low": None, "high": None}
-    tail = 100 * ndtr(math.sqrt(groups / (groups - 1)) * stdtrit(groups - 1, (1 - LEVEL) / 2))
-    low, high = np.nanpercentile(drawn, [tail, 100 - tail])
-    return {"value": _rounded(mean), "low": _rounded(low), "high": _rounded(high)}
 
 
 def _widen_rates(entry: dict[str, Any], constant: Sequence[bool]) -> None:
@@ -297,14 +207,9 @@ def _widen_rates(entry: dict[str, Any], constant: Sequence[bool]) -> None:
     for model, is_constant in zip(("tuned", "base"), constant, strict=True):
         if is_constant:
             low, high = wilson(entry[model]["value"], entry["groups"])
-            entry[model] |= {"low": _rounded(low), "high": _rounded(high)}
+            entry[model] |= {"low": rounded(low), "high": rounded(high)}
     if all(constant):
         tuned, base, gap = entry["tuned"], entry["base"], entry["difference"]
         below = math.hypot(tuned["value"] - tuned["low"], base["high"] - base["value"])
         above = math.hypot(tuned["high"] - tuned["value"], base["value"] - base["low"])
-        gap |= {"low": _rounded(gap["value"] - below), "high": _rounded(gap["value"] + above)}
-
-
-def _rounded(value: float) -> float:
-    """Ten significant digits: the last bits of a sum differ between processors."""
-    return float(f"{value:.10g}")
+        gap |= {"low": rounded(gap["value"] - below), "high": rounded(gap["value"] + above)}
