@@ -23,6 +23,7 @@ from parley.jsonl import rows_into
 from parley.params import Section, read_section, read_value
 from parley.plugins import plugin
 from parley.progress import progress
+from parley.scoring.both import Both
 from parley.scoring.copying import Training
 from parley.scoring.scorecard import block
 from parley.scoring.significance import adjusted
@@ -79,7 +80,7 @@ def main(root: Path) -> None:
     recipe = {}
     if params.scorecard != "none":
         card = plugin("scorecards", params.scorecard, key="score.scorecard")
-        recipe = block(card.score(cases, tuned, base, resamples=params.resamples, seed=seed))
+        recipe = block(card.score(cases, Both(tuned, base, params.resamples, seed)))
     write_json(root / "metrics/scores.json", {**scores, "recipe": recipe})
     add_timing(cases=sha256_file(root / "data/eval/cases.jsonl"))  # `make compare` counts the looks at a test split
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from parley.conversation import ToolCall, Turn
 from parley.evaluation import Case, Generation, Score, Unscored
-from parley.scoring.scorecard import Figure, Scorecard, share
-from parley.scoring.statistics import Pair, compare
+from parley.scoring.both import Both, share
+from parley.scoring.scorecard import Figure, Scorecard
+from parley.scoring.statistics import Pair
 from parley.specialists.hermes import Written, tools_in, written
 from parley.specialists.matching import accepts, exact, listed, pairs
 from parley.specialists.schemas import Schema, misfit, tools_of
@@ -109,27 +110,20 @@ BY_LABEL = ("json_valid", "call_decision_f1", "tool_name_acc", "arg_exact", "arg
 BY_TOOL = ("tool_name_acc", "arg_exact", "arg_lenient")
 
 
-def score(
-    cases: Sequence[Case],
-    tuned: Mapping[str, Generation],
-    base: Mapping[str, Generation],
-    *,
-    resamples: int,
-    seed: int,
-) -> Scorecard:
+def score(cases: Sequence[Case], both: Both) -> Scorecard:
     """Every figure on the test split, and in slices by label (domain, phrasing …) and by tool."""
     cases = [case for case in cases if case.split == "test"]
-    steps = [(case, _step(case, tuned[case.id]), _step(case, base[case.id])) for case in cases]
+    steps = [(case, _step(case, both.tuned[case.id]), _step(case, both.base[case.id])) for case in cases]
 
     def figure(name: str, rows: Iterable[tuple[Case, Step, Step]], part: str = "") -> Figure:
         measure, higher = MEASURES[name]
-        found = [Pair(_group(case), *_both(measure(one), measure(other))) for case, one, other in rows]
-        entry = compare(found, unit="rate", higher_is_better=higher, resamples=resamples, seed=seed)
-        return Figure(name, entry, part, about=(measure.__doc__ or "").rstrip("."))
+        found = (Pair(case.group, *_weighed(measure(one), measure(other))) for case, one, other in rows)
+        about = (measure.__doc__ or "").rstrip(".")
+        return Figure(name, both.compare(found, higher_is_better=higher), part, about=about)
 
     figures = [figure(name, steps) for name in MEASURES]
-    whole = compare(_trajectories(steps), unit="rate", higher_is_better=True, resamples=resamples, seed=seed)
-    figures.append(Figure("trajectory_exact", whole, about="Conversations all of whose held-out turns are turn_exact"))
+    about = "Conversations all of whose held-out turns are turn_exact"
+    figures.append(Figure("trajectory_exact", both.compare(_trajectories(steps)), about=about))
     for label in _labels(cases):
         rows = [row for row in steps if label in row[0].labels.items()]
         figures += [figure(name, rows, " ".join(label)) for name in BY_LABEL]
@@ -168,7 +162,7 @@ def _only(step: Step, tool: str) -> Step:
     return Step(Written(step.due.text, due), step.made, step.tools)
 
 
-def _both(tuned: Score | Unscored, base: Score | Unscored) -> tuple[Score | Unscored, Score | Unscored]:
+def _weighed(tuned: Score | Unscored, base: Score | Unscored) -> tuple[Score | Unscored, Score | Unscored]:
     """The pair; where only one of the two has something to count, the other counts nothing."""
     if isinstance(tuned, Score) and isinstance(base, Unscored):
         return tuned, Score(0.0, 0.0)
@@ -181,15 +175,11 @@ def _trajectories(steps: Iterable[tuple[Case, Step, Step]]) -> list[Pair]:
     """One pair a conversation: 1 where every turn of it is exact."""
     found: dict[tuple[str, str], list[tuple[Score | Unscored, Score | Unscored]]] = defaultdict(list)
     for case, one, other in steps:
-        found[_group(case), case.context.id].append((turn_exact(one), turn_exact(other)))
+        found[case.group, case.context.id].append((turn_exact(one), turn_exact(other)))
     return [
         Pair(group, *(Score(float(all(row[side] == Score(1.0) for row in rows))) for side in (0, 1)))
         for (group, _), rows in found.items()
     ]
-
-
-def _group(case: Case) -> str:
-    return case.group
 
 
 def _common(step: Step, key: Callable[[ToolCall], str]) -> int:

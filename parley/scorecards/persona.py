@@ -8,16 +8,18 @@ perplexity       by author, by how many answers the person gave before, by label
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import regex
 
 from parley.evaluation import Case, Generation, Score, Unscored
+from parley.scoring.both import Both, surprise
 from parley.scoring.resampling import rounded
 from parley.scoring.scorecard import Curve, Figure, Scorecard
-from parley.scoring.statistics import Pair, compare, compare_statistic
+from parley.scoring.statistics import Pair, compare_statistic
 from parley.scoring.words import words
 
 MARK, EMOJI = regex.compile(r"\p{P}"), regex.compile(r"\p{Emoji_Presentation}|\p{Extended_Pictographic}")
@@ -28,46 +30,35 @@ STYLES: Mapping[str, tuple[str, Callable[[str], float]]] = {
 }
 MOST_SLICES = 12  # of one kind; of more, those with the most cases
 TOKENS = 32  # of the curve
-Answers = Mapping[str, Generation]
+Split = Literal["test", "val"]
 
 
-def score(cases: Sequence[Case], tuned: Answers, base: Answers, *, resamples: int, seed: int) -> Scorecard:
+def score(cases: Sequence[Case], both: Both) -> Scorecard:
     """The figures of both splits, and the curve of the test split."""
-    figures = []
-    for split in ("test", "val"):
-        part = Part([case for case in cases if case.split == split], tuned, base, resamples, seed)
-        figures += [Figure(figure.name, figure.entry, figure.slice, split, figure.about) for figure in part.figures()]
-    test = Part([case for case in cases if case.split == "test"], tuned, base, resamples, seed)
-    return Scorecard(figures, test.curves())
+    splits: tuple[Split, Split] = ("test", "val")
+    parts = {split: Part([case for case in cases if case.split == split], both) for split in splits}
+    figures = [figure for split, part in parts.items() for figure in part.figures(split)]
+    return Scorecard(figures, parts["test"].curves())
 
 
+@dataclass(frozen=True, slots=True)
 class Part:
     """The cases of one split with both models' answers."""
 
-    def __init__(self, cases: Sequence[Case], tuned: Answers, base: Answers, resamples: int, seed: int) -> None:
-        self.cases = cases
-        self.sides = {"tuned": tuned, "base": base}
-        self.options: Any = {"resamples": resamples, "seed": seed}
-        self.groups = [case.group for case in cases]
+    cases: Sequence[Case]
+    both: Both
 
-    def figures(self) -> Iterator[Figure]:
+    def figures(self, split: Split) -> Iterator[Figure]:
         for name, (unit, measure) in STYLES.items():
             about = "how far the distribution over answers is from the person's"
-            yield Figure(name, self.distance(measure, unit), about=about)
+            yield Figure(name, self.distance(measure, unit), "", split, about)
         about = "share of the answers' words that the person uses in other conversations of the split"
-        yield Figure("vocabulary", self.compared(self.vocabulary(), "rate", higher=True), about=about)
+        yield Figure("vocabulary", self.both.compare(self.vocabulary()), "", split, about)
         about = "surprise at what the person wrote"
         for slice_, chosen in self.slices().items():
-            nats = [self.surprise(case) if case.id in chosen else None for case in self.cases]
-            yield Figure("perplexity", self.compared(nats, "nats/token", higher=False), slice_, about=about)
-
-    def compared(self, scores: Sequence[tuple[Any, Any] | None], unit: str, *, higher: bool) -> dict[str, Any]:
-        pairs = [Pair(group, *both) for group, both in zip(self.groups, scores, strict=True) if both]
-        return compare(pairs, unit=unit, higher_is_better=higher, **self.options)
-
-    def surprise(self, case: Case) -> tuple[Score | Unscored, Score | Unscored]:
-        tuned, base = (_surprise(answers[case.id].reference_logprobs) for answers in self.sides.values())
-        return tuned, base
+            pairs = [self.both.pair(case, surprise) for case in self.cases if case.id in chosen]
+            nats = self.both.compare(pairs, "nats/token", higher_is_better=False)
+            yield Figure("perplexity", nats, slice_, split, about)
 
     def slices(self) -> dict[str, set[str]]:
         """ "author person-1", "answer 1", "language de" … -> ids of its cases; a kind with one slice has none."""
@@ -85,34 +76,32 @@ class Part:
             found |= {name: slices[name] for name in most if len(slices) > 1}
         return found
 
-    def vocabulary(self) -> list[tuple[Score | Unscored, Score | Unscored]]:
-        """For each case and model the share of its words that the references of other groups hold."""
-        written = [set(words(case.reference.text)) for case in self.cases]
+    def vocabulary(self) -> list[Pair]:
+        """The share of each answer's words that the references of other groups hold."""
         groups_of: dict[str, set[str]] = {}
-        for group, used in zip(self.groups, written, strict=True):
-            for word in used:
-                groups_of.setdefault(word, set()).add(group)
+        for case in self.cases:
+            for word in set(words(case.reference.text)):
+                groups_of.setdefault(word, set()).add(case.group)
 
-        def known(text: str, group: str) -> Score | Unscored:
-            said = words(text)
-            shared = sum(bool(groups_of.get(word, set()) - {group}) for word in said)
+        def known(case: Case, made: Generation) -> Score | Unscored:
+            said = words(made.text)
+            shared = sum(bool(groups_of.get(word, set()) - {case.group}) for word in said)
             return Score(shared / len(said), len(said)) if said else Unscored("answer has no word")
 
-        rows = zip(self.cases, self.groups, strict=True)
-        tuned, base = self.sides.values()
-        return [(known(tuned[case.id].text, group), known(base[case.id].text, group)) for case, group in rows]
+        return [self.both.pair(case, known) for case in self.cases]
 
     def distance(self, measure: Callable[[str], float], unit: str) -> dict[str, Any]:
         """An entry as `compare` makes it, of both models' Wasserstein distance from the references."""
         wanted = np.array([measure(case.reference.text) for case in self.cases])
-        made = [np.array([measure(answers[case.id].text) for case in self.cases]) for answers in self.sides.values()]
-        tuned, base = (partial(wasserstein, lengths, wanted) for lengths in made)
-        return compare_statistic(tuned, base, self.groups, unit=unit, higher_is_better=False, **self.options)
+        texts = ([answers[case.id].text for case in self.cases] for answers in (self.both.tuned, self.both.base))
+        tuned, base = (partial(wasserstein, np.array([measure(text) for text in made]), wanted) for made in texts)
+        groups = [case.group for case in self.cases]
+        return compare_statistic(tuned, base, groups, unit=unit, higher_is_better=False, **self.both.sampling)
 
     def curves(self) -> list[Curve]:
         """Mean surprise at each token of what the person wrote, from the first."""
         series = {}
-        for model, answers in self.sides.items():
+        for model, answers in (("tuned", self.both.tuned), ("base", self.both.base)):
             sums, counts = defaultdict[int, float](float), Counter[int]()
             for case in self.cases:
                 for place, nats in enumerate(answers[case.id].reference_logprobs[:TOKENS]):
@@ -129,8 +118,3 @@ def wasserstein(made: np.ndarray, wanted: np.ndarray, times: np.ndarray) -> np.n
     above = np.concatenate([times, -times], axis=1)[:, order].cumsum(axis=1)[:, :-1]
     found: np.ndarray = (np.abs(above) * steps).sum(axis=1) / times.sum(axis=1)
     return found
-
-
-def _surprise(logprobs: Sequence[float]) -> Score | Unscored:
-    tokens = len(logprobs)
-    return Score(-sum(logprobs) / tokens, tokens) if tokens else Unscored("no log-probabilities of the reference")

@@ -12,16 +12,17 @@ punctuation_flip           share of raw turns that are judged another way withou
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from parley.evaluation import Case, Generation, Score, Unscored
-from parley.scoring.detection import calibration_error, contrast, pr_auc, roc_auc
-from parley.scoring.scorecard import Curve, Figure, Scorecard, plain
-from parley.scoring.statistics import Pair, compare
+from parley.evaluation import Case, Score, Unscored
+from parley.scoring.both import Both, plain
+from parley.scoring.detection import Statistic, calibration_error, contrast, pr_auc, roc_auc
+from parley.scoring.scorecard import Curve, Figure, Scorecard
+from parley.scoring.statistics import Pair
 from parley.specialists.turn_text import pieces
 
 TPR = 0.993
@@ -48,35 +49,23 @@ class Turn:
     def language(self) -> str:
         return str(self.case.labels.get("language", "und"))
 
-    @property
-    def group(self) -> str:
-        return self.case.group
-
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """One language's, of both models; `about` says where it comes from."""
+    """One language's, of both models, from some turns of val; `about` says which, where they are not its own."""
 
     tuned: float
     base: float
     about: str
-    n: int
-    groups: int
+    groups: Sequence[str]  # of each turn
 
 
-def score(
-    cases: Sequence[Case],
-    tuned: Mapping[str, Generation],
-    base: Mapping[str, Generation],
-    *,
-    resamples: int,
-    seed: int,
-) -> Scorecard:
+def score(cases: Sequence[Case], both: Both) -> Scorecard:
     """Every figure of the test split, by language and slice, and the thresholds that val gave."""
     turns = [
-        Turn(case, tuned[case.id].probabilities["end"], base[case.id].probabilities["end"])
+        Turn(case, both.tuned[case.id].probabilities["end"], both.base[case.id].probabilities["end"])
         for case in cases
-        if case.labels.get("end_of_turn") in ("yes", "no") and "end" in tuned[case.id].probabilities
+        if case.labels.get("end_of_turn") in ("yes", "no") and "end" in both.tuned[case.id].probabilities
     ]
     plain_turns = [turn for turn in turns if turn.case.labels.get("text") != "raw"]
     val = [turn for turn in plain_turns if turn.case.split == "val"]
@@ -87,7 +76,7 @@ def score(
     for kind, found in thresholds.items():
         found |= chosen(val, languages, kind)
         figures += [Figure(f"threshold{kind}", entry_of(one), name, "val", one.about) for name, one in found.items()]
-    sheet = Sheet(thresholds, resamples, seed)
+    sheet = Sheet(thresholds, both)
     parts: dict[str, list[Turn]] = {"": test}
     if len(languages) > 1:
         parts |= {one: [turn for turn in test if turn.language == one] for one in languages}
@@ -114,7 +103,7 @@ def chosen(val: Sequence[Turn], languages: Sequence[str], kind: Operating) -> di
     def of(turns: Sequence[Turn], about: str) -> Threshold:
         ended = np.array([turn.ended for turn in turns])
         tuned, base = (pick(np.array([getattr(turn, model) for turn in turns]), ended) for model in ("tuned", "base"))
-        return Threshold(tuned, base, about, len(turns), len({turn.group for turn in turns}))
+        return Threshold(tuned, base, about, [turn.case.group for turn in turns])
 
     if len({turn.ended for turn in val}) < 2:
         return {}
@@ -166,7 +155,7 @@ def roc(test: Sequence[Turn], languages: Sequence[str]) -> dict[str, list[tuple[
 def entry_of(one: Threshold) -> dict[str, Any]:
     """The entry of a threshold, which has no interval."""
     why = "chosen on val, not measured"
-    return plain(one.tuned, one.base, unit="probability", n=one.n, groups=one.groups, why=why)
+    return plain(one.tuned, one.base, unit="probability", groups=one.groups, why=why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,80 +163,76 @@ class Sheet:
     """The figures of some turns, at thresholds."""
 
     thresholds: Mapping[Operating, Mapping[str, Threshold]]
-    resamples: int
-    seed: int
+    both: Both
 
     def figures(self, turns: Sequence[Turn], part: str) -> list[Figure]:
         """All figures of some test turns."""
         found = []
-        for name, statistic, better in (("roc_auc", roc_auc, True), ("pr_auc", pr_auc, True)):
-            found.append(Figure(name, self.contrast(turns, statistic, better), part))
-        found.append(Figure("ece", self.contrast(turns, calibration_error, False), part))
+        for name, statistic, unit, better in STATISTICS:
+            found.append(Figure(name, self.contrast(turns, statistic, unit, better), part))
         for kind in self.thresholds:
             for name, measure, better in RATES:
-                entry = self.rate(turns, kind, measure, higher_is_better=better)
-                found.append(Figure(f"{name}{kind}", entry, part))
+                pairs = (
+                    Pair(turn.case.group, *(measure(one, turn.ended) for one in self.accepted(turn, kind)))
+                    for turn in turns
+                )
+                found.append(Figure(f"{name}{kind}", self.compare(pairs, better), part))
         for name, ended in (("interruption", False), ("missed_turn", True)):
-            found.append(Figure(name, self.by_conversation(turns, ended=ended), part))
+            found.append(Figure(name, self.compare(self.by_conversation(turns, ended=ended), False), part))
         return found
 
-    def contrast(self, turns: Sequence[Turn], statistic: Any, higher_is_better: bool) -> dict[str, Any]:
+    def contrast(self, turns: Sequence[Turn], statistic: Statistic, unit: str, better: bool) -> dict[str, Any]:
         """A figure of both models' probabilities."""
         return contrast(
             np.array([(turn.tuned, turn.base) for turn in turns], float).reshape(-1, 2),
             np.array([turn.ended for turn in turns], bool),
-            [turn.group for turn in turns],
+            [turn.case.group for turn in turns],
             statistic,
-            unit="probability" if statistic is calibration_error else "area",
-            higher_is_better=higher_is_better,
-            resamples=self.resamples,
-            seed=self.seed,
+            unit=unit,
+            higher_is_better=better,
+            **self.both.sampling,
         )
 
-    def accepted(self, turn: Turn, kind: Operating) -> tuple[bool, bool]:
+    def accepted(self, turn: Turn, kind: Operating = "") -> tuple[bool, bool]:
         """Whether each model takes the turn for ended."""
         limit = self.thresholds[kind].get(turn.language) or self.thresholds[kind][""]
         return turn.tuned >= limit.tuned, turn.base >= limit.base
 
-    def rate(
-        self, turns: Sequence[Turn], kind: Operating, measure: "Measure", *, higher_is_better: bool
-    ) -> dict[str, Any]:
-        """A rate over turns at a threshold."""
-        pairs = []
-        for turn in turns if self.thresholds[kind] else ():
-            tuned, base = (measure(accepted, turn.ended) for accepted in self.accepted(turn, kind))
-            pairs.append(Pair(turn.group, tuned, base))
-        return self.compare(pairs, higher_is_better=higher_is_better)
-
-    def by_conversation(self, turns: Sequence[Turn], *, ended: bool) -> dict[str, Any]:
-        """The share of conversations with a turn of one kind that is judged wrong, of those that have such turns."""
+    def by_conversation(self, turns: Sequence[Turn], *, ended: bool) -> Iterator[Pair]:
+        """Whether any turn of one kind is judged wrong, for each conversation that has such turns."""
         wrong: dict[str, list[bool]] = {}
-        for turn in turns if self.thresholds[""] else ():
+        for turn in turns:
             if turn.ended == ended:
-                seen = wrong.setdefault(turn.group, [False, False])
-                for model, accepted in enumerate(self.accepted(turn, "")):
+                seen = wrong.setdefault(turn.case.group, [False, False])
+                for model, accepted in enumerate(self.accepted(turn)):
                     seen[model] |= accepted != ended
-        pairs = [Pair(group, Score(float(tuned)), Score(float(base))) for group, (tuned, base) in wrong.items()]
-        return self.compare(pairs, higher_is_better=False)
+        for group, (tuned, base) in wrong.items():
+            yield Pair(group, Score(float(tuned)), Score(float(base)))
 
     def flips(self, raw: Sequence[Turn], others: Mapping[str, Turn]) -> dict[str, Any]:
         """The share of raw turns whose twin without punctuation is judged another way."""
-        pairs = []
-        for turn in raw if self.thresholds[""] else ():
-            if twin := others.get(f"{turn.case.id}@plain"):
-                judged = zip(self.accepted(turn, ""), self.accepted(twin, ""), strict=True)
-                tuned, base = (Score(float(one != other)) for one, other in judged)
-                pairs.append(Pair(turn.group, tuned, base))
-        return self.compare(pairs, higher_is_better=False)
 
-    def compare(self, pairs: Sequence[Pair], *, higher_is_better: bool) -> dict[str, Any]:
-        """The entry of a rate; that there is no threshold is a reason of its own."""
-        entry = compare(pairs, unit="rate", higher_is_better=higher_is_better, resamples=self.resamples, seed=self.seed)
-        if not self.thresholds[""] and "not_scored" in entry:
+        def pairs() -> Iterator[Pair]:
+            for turn in raw:
+                if twin := others.get(f"{turn.case.id}@plain"):
+                    judged = zip(self.accepted(turn), self.accepted(twin), strict=True)
+                    yield Pair(turn.case.group, *(Score(float(one != other)) for one, other in judged))
+
+        return self.compare(pairs(), False)
+
+    def compare(self, pairs: Iterable[Pair], higher_is_better: bool) -> dict[str, Any]:
+        """The entry of a rate; that there is no threshold to make the pairs with is a reason of its own."""
+        entry = self.both.compare(pairs if self.thresholds[""] else (), higher_is_better=higher_is_better)
+        if not self.thresholds[""]:
             entry["not_scored"] = "no threshold: the turns of val are all of one kind, ended or not"
         return entry
 
 
+STATISTICS: tuple[tuple[str, Statistic, str, bool], ...] = (
+    ("roc_auc", roc_auc, "area", True),
+    ("pr_auc", pr_auc, "area", True),
+    ("ece", calibration_error, "probability", False),
+)
 Measure = Callable[[bool, bool], Score | Unscored]
 NOTHING = Unscored("turn of the other kind")
 

@@ -1,7 +1,7 @@
 """Scorecards: a recipe's own numbers, by which its field judges it; they stand in the report as they are here.
 
-A module in parley/scorecards has `score(cases, tuned, base, *, resamples, seed) -> Scorecard`, where tuned and base
-map case id -> generation. In metrics/scores.json under `recipe`, with a slice of "" written as `all`:
+A module in parley/scorecards has `score(cases, both) -> Scorecard`; `both` is what the two models made of the cases
+(parley.scoring.both). In metrics/scores.json under `recipe`, with a slice of "" written as `all`:
 
     {"order": ["json_valid"], "headline": "json_valid",
      "test": {"json_valid": {"all": {entry}, "tool search": {entry}}}, "val": {},
@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from parley.evaluation import Score, Unscored
-
 ALL = "all"
 
 
@@ -22,7 +20,7 @@ class Figure:
     """One number of both models."""
 
     name: str  # such as json_valid
-    entry: Mapping[str, Any]  # of parley.scoring.statistics.compare, or of `plain` below
+    entry: Mapping[str, Any]  # of parley.scoring.both
     slice: str = ""  # what it is limited to, such as "tool search" or "language bn"; "" for the whole split
     split: Literal["val", "test"] = "test"
     about: str = ""  # the sentence that the report says of it
@@ -45,27 +43,6 @@ class Scorecard:
     figures: Sequence[Figure]
     curves: Sequence[Curve] = ()
     headline: str = ""  # the figure that says whether the model got better; "" leaves that to perplexity
-
-
-def share(part: float, whole: float) -> Score | Unscored:
-    """A case's part of a rate that is sum(part) / sum(whole) over cases; unscored where there is nothing to count."""
-    return Score(part / whole, whole) if whole else Unscored("nothing to count")
-
-
-def plain(
-    tuned: float, base: float, *, unit: str, n: int, groups: int, why: str, higher_is_better: bool | None = None
-) -> dict[str, Any]:
-    """The entry of a number without intervals, such as a threshold; `why` says why it has none."""
-    values = {"tuned": tuned, "base": base, "difference": tuned - base}
-    estimates = {name: {"value": value, "low": None, "high": None} for name, value in values.items()}
-    entry: dict[str, Any] = {
-        "unit": unit,
-        "higher_is_better": higher_is_better,
-        "n": n,
-        "groups": groups,
-        "unscored": {},
-    }
-    return {**entry, "no_interval": why, **estimates}
 
 
 def block(scorecard: Scorecard) -> dict[str, Any]:

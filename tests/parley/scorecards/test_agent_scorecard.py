@@ -6,6 +6,7 @@ import pytest
 from parley.conversation import Conversation, ToolCall, Turn
 from parley.evaluation import Case, Generation
 from parley.scorecards.agent import score
+from parley.scoring.both import Both
 from parley.scoring.scorecard import block
 from parley.specialists.hermes import in_text
 
@@ -36,7 +37,7 @@ def figures(cases: list[Case], tuned: list[str], base: list[str] | None = None) 
         case.id: Generation(case.id, text, "stop", 3, (-1.0,))
         for case, text in zip(cases, base or ["hm"] * len(cases), strict=True)
     }
-    found: dict[str, Any] = block(score(cases, made, other, resamples=200, seed=1))["test"]
+    found: dict[str, Any] = block(score(cases, Both(made, other, 200, 1)))["test"]
     return found
 
 

@@ -7,6 +7,7 @@ from scipy.stats import wasserstein_distance
 from parley.conversation import Conversation, Turn
 from parley.evaluation import Case, Generation
 from parley.scorecards.persona import score, wasserstein
+from parley.scoring.both import Both
 from parley.scoring.scorecard import block
 
 VALUES = st.lists(st.floats(-5, 5), min_size=1, max_size=10)
@@ -26,7 +27,7 @@ def card(references: list[str], tuned: list[str], base: list[str]) -> dict:
     cases = [
         case(n, text, before=n % 2, author="person-2" if n == 3 else "person-1") for n, text in enumerate(references)
     ]
-    return block(score(cases, answers(tuned, 1.0), answers(base, 2.0), resamples=300, seed=1))
+    return block(score(cases, Both(answers(tuned, 1.0), answers(base, 2.0), 300, 1)))
 
 
 @given(VALUES, st.integers(0, 100))

@@ -6,6 +6,7 @@ from parley.cases.trigger import make
 from parley.conversation import Conversation, Turn
 from parley.evaluation import Case, Generation
 from parley.scorecards.trigger import score
+from parley.scoring.both import Both
 from parley.transforms.trigger import apply
 
 
@@ -34,7 +35,7 @@ def figures(rows: list[Case], tuned: Callable[[str], str]) -> dict[tuple[str, st
         {id: Generation(id, text, "stop", 1, (-1.0,)) for id, text in texts.items()}
         for texts in (answered, dict.fromkeys(answered, "Hello."))
     ]
-    card = score(rows, models[0], models[1], resamples=200, seed=1)
+    card = score(rows, Both(models[0], models[1], 200, 1))
     return {(figure.name, figure.slice): dict(figure.entry) for figure in card.figures if figure.split == "test"}
 
 
@@ -83,7 +84,7 @@ def test_a_model_that_repeats_the_name_is_caught_by_the_conflict_cells() -> None
 def test_a_confounded_set_says_so() -> None:
     rows = cases(mode="named")
     models = {case.id: Generation(case.id, "Alice.", "stop", 1, ()) for case in rows}
-    card = score(rows, models, models, resamples=200, seed=1)
+    card = score(rows, Both(models, models, 200, 1))
     assert "gives it away" in next(figure.about for figure in card.figures if figure.name == "activation")
 
 

@@ -10,6 +10,7 @@ from parley.cases.turn_detector import make
 from parley.conversation import Conversation, Turn
 from parley.evaluation import Case, Generation
 from parley.scorecards.turn_detector import at_best_f1, at_tpr, score
+from parley.scoring.both import Both
 from parley.scoring.scorecard import block
 
 
@@ -31,7 +32,7 @@ def scored(rows: list[Case], tuned: Callable[[Case], float]) -> dict[str, Any]:
         {case.id: Generation(case.id, "", "stop", 1, (-1.0,), {"end": give(case)}) for case in rows}
         for give in (tuned, lambda case: 0.5)
     ]
-    return block(score(rows, *models, resamples=200, seed=1))
+    return block(score(rows, Both(*models, 200, 1)))
 
 
 def right(case: Case) -> float:

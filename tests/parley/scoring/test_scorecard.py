@@ -1,7 +1,8 @@
 import pytest
 
 from parley.evaluation import Score, Unscored
-from parley.scoring.scorecard import Curve, Figure, Scorecard, block, lines, plain, share
+from parley.scoring.both import plain, share
+from parley.scoring.scorecard import Curve, Figure, Scorecard, block, lines
 from parley.scoring.statistics import Pair, compare
 
 
@@ -34,6 +35,6 @@ def test_share_of_nothing_is_unscored() -> None:
 
 
 def test_plain_number_says_why_it_has_no_interval() -> None:
-    found = plain(0.9, 0.4, unit="threshold", n=7, groups=3, why="chosen on the validation split")
+    found = plain(0.9, 0.4, unit="threshold", groups=["a", "b", "b"], why="chosen on the validation split")
     assert found["difference"] == {"value": 0.5, "low": None, "high": None}
-    assert found["no_interval"] == "chosen on the validation split" and found["n"] == 7
+    assert found["no_interval"] == "chosen on the validation split" and (found["n"], found["groups"]) == (3, 2)

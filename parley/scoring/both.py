@@ -1,0 +1,58 @@
+"""What two models made of the same cases, and the entries of metrics/scores.json that compare them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from parley.evaluation import Case, Generation, Score, Unscored
+from parley.scoring.statistics import Pair, compare
+
+Answers = Mapping[str, Generation]  # case id -> generation
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """What the two models made of the cases, and how the two are compared."""
+
+    tuned: Answers
+    base: Answers
+    resamples: int
+    seed: int
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """The arguments of parley.scoring.statistics."""
+        return {"resamples": self.resamples, "seed": self.seed}
+
+    def compare(
+        self, pairs: Iterable[Pair], unit: str = "rate", *, higher_is_better: bool | None = True
+    ) -> dict[str, Any]:
+        """The entry of some pairs of scores."""
+        return compare(
+            list(pairs), unit=unit, higher_is_better=higher_is_better, resamples=self.resamples, seed=self.seed
+        )
+
+    def pair(self, case: Case, measure: Callable[[Case, Generation], Score | Unscored]) -> Pair:
+        """The case as one measure sees it."""
+        return Pair(case.group, measure(case, self.tuned[case.id]), measure(case, self.base[case.id]))
+
+
+def surprise(case: Case, generation: Generation) -> Score | Unscored:
+    """Nats a token of the true answer."""
+    tokens = len(generation.reference_logprobs)
+    if not tokens:
+        return Unscored("no log-probabilities of the reference")
+    return Score(-sum(generation.reference_logprobs) / tokens, tokens)
+
+
+def share(part: float, whole: float) -> Score | Unscored:
+    """A case's part of a rate that is sum(part) / sum(whole) over cases; unscored where there is nothing to count."""
+    return Score(part / whole, whole) if whole else Unscored("nothing to count")
+
+
+def plain(tuned: float, base: float, *, unit: str, groups: Sequence[str], why: str) -> dict[str, Any]:
+    """The entry of a number without intervals, such as a threshold; `why` says why. groups: of each case."""
+    values = {"tuned": tuned, "base": base, "difference": tuned - base}
+    estimates = {name: {"value": value, "low": None, "high": None} for name, value in values.items()}
+    counted = {"n": len(groups), "groups": len(set(groups)), "unscored": {}}
+    return {"unit": unit, "higher_is_better": None, **counted, "no_interval": why, **estimates}
