@@ -113,6 +113,13 @@ def chosen(names: list[str], sections: Section) -> list[Transform]:
 
 def check(params: Convert, people: People) -> None:
     """Raises ParleyError if there are messages but none of a target's, or settings that can't go together."""
+    shown = {name: author for author, names in people.names.items() for name in names}
+    for author in params.exclude_authors:
+        if author in shown and author not in people.names:
+            raise ParleyError(
+                f"params.yaml: convert.exclude_authors: {author!r} is a name, and names change; "
+                f"their id is {shown[author]!r}"
+            )
     for target in filter(None, params.target):
         if target in params.exclude_authors:
             raise ParleyError(

@@ -1,6 +1,6 @@
 """validate: every row checked, duplicates dropped, whole groups dealt to train, val and test; the test cases.
 
-in    data/sharegpt/conversations.jsonl, data/quality.jsonl
+in    data/sharegpt/conversations.jsonl, data/quality.jsonl, metrics/ingest.json
 out   data/splits/{train,val,test}.jsonl, data/eval/cases.jsonl, data/rejects/validate.jsonl, metrics/data.json
 by    params `validate`, `seed`      run   python -m stages.validate
 
@@ -22,6 +22,7 @@ from pydantic import Field
 from parley.conversation import Conversation, from_sharegpt, to_sharegpt
 from parley.errors import ParleyError, near_misses
 from parley.evaluation import Case, case_row
+from parley.files import read_json
 from parley.jsonl import rows_into, rows_of
 from parley.params import Section, read_section, read_value
 from parley.plugins import plugin
@@ -44,6 +45,8 @@ from parley.validation.splits import (
     split_groups,
     words,
 )
+
+NO_FAULT = ("W101", "low_quality", "duplicate message")  # drops that are no sign of broken data
 
 
 class Validate(Section):
@@ -88,6 +91,8 @@ def main(root: Path) -> None:
     make = plugin("cases", params.cases, key="validate.cases").make
     path = root / "data/sharegpt/conversations.jsonl"
     problem = None
+    read = read_json(root / "metrics/ingest.json")
+    refuse("ingest", read["dropped"], read["in"], params.max_reject_ratio)
     with rows_into(root / "data/rejects/validate.jsonl") as reject:
         tally = Tally(reject)
         try:
@@ -150,7 +155,7 @@ def check(path: Path, quality: Mapping[bytes, int], params: Validate, tally: Tal
         kept[number] = replace(row_of(conversation, source), group=group_of(conversation, params.group_by))
         if params.near_duplicates < 1:
             near.add(words(conversation))
-    refuse(tally, params.max_reject_ratio)
+    refuse("validate", tally.dropped, tally.rows_in, params.max_reject_ratio)
     if not kept:
         why = "; lower validate.min_quality" if tally.dropped["low_quality"] else ""
         raise ParleyError(f"no conversation left of {tally.rows_in} rows: data/rejects/validate.jsonl says why{why}")
@@ -161,14 +166,14 @@ def check(path: Path, quality: Mapping[bytes, int], params: Validate, tally: Tal
     return kept
 
 
-def refuse(tally: Tally, ratio: float) -> None:
-    """Raises ParleyError when more than this share of the rows failed a check."""
-    failed = {code: count for code, count in tally.dropped.items() if code not in ("W101", "low_quality")}
-    if sum(failed.values()) > ratio * tally.rows_in:
+def refuse(stage: str, dropped: Mapping[str, int], rows_in: int, ratio: float) -> None:
+    """Raises ParleyError when more than this share of a stage's rows failed a check."""
+    failed = {code: count for code, count in dropped.items() if code not in NO_FAULT}
+    if sum(failed.values()) > ratio * rows_in:
         codes = ", ".join(f"{code} {count}" for code, count in sorted(failed.items()))
         raise ParleyError(
-            f"{sum(failed.values())} of {tally.rows_in} rows are rejected ({codes}), more than "
-            f"validate.max_reject_ratio {ratio} allows: mend them as data/rejects/validate.jsonl says, or raise it"
+            f"{sum(failed.values())} of {rows_in} rows are rejected by {stage} ({codes}), more than "
+            f"validate.max_reject_ratio {ratio} allows: mend them as data/rejects/{stage}.jsonl says, or raise it"
         )
 
 

@@ -30,6 +30,7 @@ from parley.validation.quality import FILE
 from tools.rewrite import is_text, rename, rewrite
 
 MADE = ("interim", "sharegpt", "splits", "encoded", "eval", "rejects", "pseudonyms.json")
+PAGES = ("report.html", "report.md", "data_report.html", "preview.html", "compare.html")
 CACHES = (
     ".judge",
     ".checkpoints",
@@ -47,7 +48,7 @@ def forget(root: Path, author: str, *, sure: bool, say: Callable[[str], None]) -
     shown = sorted(people.names[author])
     say(f"{author}: {people.messages[author]} messages, {len(shown)} names")
     made = [*(root / "data" / name for name in MADE), root / "models/trained", root / "models/merged"]
-    made += [root / "metrics/report.html", root / "metrics/report.md", *(root / name for name in CACHES)]
+    made += [root / "metrics" / page for page in PAGES] + [root / name for name in CACHES]
     raw = sorted(path for path in (root / "data/raw").rglob("*") if path.is_file() and may_hold_chat(path))
     if closed := [str(path.relative_to(root)) for path in raw if not is_text(path)]:
         raise ParleyError(
@@ -112,7 +113,9 @@ def clear_dvc(root: Path) -> None:
         content["stages"] = {name: block for name, block in content["stages"].items() if name in KEPT_STAGES}
         with publish(lock) as made, made.open("w", encoding="utf-8") as handle:
             round_trip().dump(content, handle)
-    for command in (["add", "data/raw"] if (root / "data/raw.dvc").exists() else [], ["gc", "--workspace", "--force"]):
+    tracked = [note for note in (root / "data").rglob("*.dvc") if note.with_suffix("").exists()]
+    added = [str(note.with_suffix("").relative_to(root)) for note in tracked]
+    for command in (["add", *added] if added else [], ["gc", "--workspace", "--force"]):
         if command and (root / ".dvc").is_dir():
             subprocess.run([sys.executable, "-m", "dvc", *command, "--quiet"], cwd=root, check=True)
 

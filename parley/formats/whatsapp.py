@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from parley.conversation import Message
 from parley.errors import ParleyError
-from parley.ingestion.reading import Record, Rejected, lines_of
+from parley.ingestion.reading import Record, Rejected, head_of, lines_of
 
 CHATS = True
 
@@ -44,6 +44,8 @@ def recognises(head: bytes, name: str) -> bool:
 
 def read(path: Path, name: str, *, date_order: str) -> Iterator[Record]:
     """Every message. ParleyError when no date of the file tells day from month, and `date_order` is auto."""
+    if not recognises(head_of(path), name):
+        raise ParleyError(f"{path}: does not begin with a date and a time: no chat that WhatsApp exported")
     order = date_order if date_order != "auto" else _order(path)
     place = PurePosixPath(name)
     channel = place.parent.name or place.stem if place.stem == "_chat" else place.stem

@@ -14,6 +14,7 @@ import errno
 import gzip
 import os
 import re
+import shutil
 import stat
 import zipfile
 import zlib
@@ -104,6 +105,10 @@ def opened(path: Path, name: str, scratch: Path, columns: Mapping[str, str]) -> 
     if suffix in TABLES:
         with _made(place) as made:
             write_rows(path, suffix, made, columns)
+        if len(PurePosixPath(name).parts) > 2:  # Discord's data package: whose messages these are stands two folders up
+            for account in path.parents[2].glob("[Aa]ccount/user.json"):
+                (place.parents[2] / "Account").mkdir(exist_ok=True)
+                shutil.copyfile(account, place.parents[2] / "Account/user.json")
         path = place
     yield path, name
 
@@ -143,8 +148,11 @@ def _unzip(path: Path, place: Path) -> None:
         members = archive.infolist()
         if len(members) > MAX_ENTRIES:
             raise ParleyError(f"{path}: {len(members)} entries; at most {MAX_ENTRIES} are read: unpack it yourself")
-        if sum(member.file_size for member in members) > MAX_BYTES:
+        unpacked, packed_bytes = sum(member.file_size for member in members), path.stat().st_size
+        if unpacked > MAX_BYTES:
             raise ParleyError(f"{path}: more than {MAX_BYTES >> 30} GiB unpacked: unpack it yourself, in parts")
+        if unpacked > MAX_RATIO * max(packed_bytes, ALWAYS_FINE):  # many small bombs
+            raise _bomb(str(path))
         for member in members:
             inner = PurePosixPath(member.filename)
             if inner.is_absolute() or ".." in inner.parts or "\\" in member.filename or inner.drive:
@@ -168,8 +176,12 @@ def _copy(packed: IO[bytes], target: Path, *, packed_bytes: int, where: str) -> 
         while piece := packed.read(1 << 20):
             written += len(piece)
             if written > bound:
-                raise ParleyError(
-                    f"{where}: unpacks to more than {MAX_RATIO} times its size, or {MAX_BYTES >> 30} GiB: "
-                    "it may be an attack; unpack it yourself if it is not"
-                )
+                raise _bomb(where)
             out.write(piece)
+
+
+def _bomb(where: str) -> ParleyError:
+    return ParleyError(
+        f"{where}: unpacks to more than {MAX_RATIO} times its size, or {MAX_BYTES >> 30} GiB: "
+        "it may be an attack; unpack it yourself if it is not"
+    )

@@ -1,5 +1,6 @@
 """What the tool calls of a row must be: JSON, of a declared tool, answered. One small function a code, E011-E015."""
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -57,19 +58,23 @@ def calls_are_observed(row: Row) -> Iterator[str]:
     for place, calls in _calls(row):
         if place == roles[-1][0]:
             continue
-        answers = 0
-        for later, role in roles:
-            if later > place and role == "observation":
-                answers += 1
-            elif later > place:
-                break
-        if answers not in (1, len(calls)):
-            yield f"turn {place}: {len(calls)} calls, {answers} observations"
+        after = ((role, value) for later, role, value in turns_of(row) if later > place)
+        answers = [value for _, value in itertools.takewhile(lambda turn: turn[0] == "observation", after)]
+        if len(answers) != len(calls) and not (len(answers) == 1 and _is_list(answers[0], len(calls))):
+            yield f"turn {place}: {len(calls)} calls, {len(answers)} observations"
+
+
+def _is_list(value: str, length: int) -> bool:
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, list) and len(found) == length
 
 
 def calls_have_tools(row: Row) -> Iterator[str]:
     """E015."""
-    if not row.get("tools") and any(role == "function_call" for _, role, _ in turns_of(row)):
+    if row.get("tools", "").strip() in ("", "[]") and any(role == "function_call" for _, role, _ in turns_of(row)):
         yield "function_call used but no tools declared"
 
 

@@ -32,6 +32,7 @@ CONTROL_TOKENS = re.compile(
 Profile = Literal[
     "chat",  # people's talk: the assistant has the last word
     "agent",  # or calls a tool last
+    "trigger",  # one question, one answer
     "turn_detector",  # or the user speaks last, and several times in a row; the assistant may begin
 ]
 
@@ -110,6 +111,12 @@ def roles_alternate(row: Row) -> Iterator[str]:
     yield from _misplaced(row, AFTER)
 
 
+def one_question_one_answer(row: Row) -> Iterator[str]:
+    """E010 of trigger-conditioned pairs."""
+    if [role for _, role in speakers_of(row)] != ["human", "gpt"]:
+        yield "must be one human turn and one gpt turn"
+
+
 def humans_may_go_on(row: Row) -> Iterator[str]:
     """E010 of turn detectors."""
     yield from _misplaced(row, AFTER | {"human": ("human", "gpt")})
@@ -184,8 +191,9 @@ CHECKS: dict[str, Check] = {
 PROFILES: dict[Profile, dict[str, Check]] = {
     "chat": {},
     "agent": {"E009": gpt_or_a_call_ends},
+    "trigger": {"E010": one_question_one_answer},
     "turn_detector": {"E008": human_is_there, "E009": gpt_or_human_ends, "E010": humans_may_go_on},
 }
 # E codes that only warn in a profile. Logs of agents often lack the tools' schemas: without them no call can be held
 # against its tool, but it can be learnt.
-ONLY_WARN: dict[Profile, tuple[str, ...]] = {"chat": (), "agent": ("E015",), "turn_detector": ()}
+ONLY_WARN: dict[Profile, tuple[str, ...]] = {"chat": (), "agent": ("E015",), "trigger": (), "turn_detector": ()}

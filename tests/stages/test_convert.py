@@ -289,6 +289,14 @@ def test_a_target_on_the_opt_out_list_is_refused(tmp_path: Path) -> None:
         convert.main(workspace(tmp_path, TALK, convert__exclude_authors=[BEN]))
 
 
+def test_a_name_on_the_opt_out_list_brings_the_id(tmp_path: Path) -> None:
+    with pytest.raises(
+        ParleyError, match=rf"exclude_authors: 'Ana Ruiz' is a name, and names change; their id is '{ANA}'"
+    ):
+        convert.main(workspace(tmp_path, TALK, convert__exclude_authors=["Ana Ruiz"]))
+    convert.main(workspace(tmp_path, TALK, convert__exclude_authors=["of another export"]))
+
+
 def test_no_conversation_left_says_where_the_messages_went(tmp_path: Path) -> None:
     messages = [said(0, BEN, "anybody?"), said(100, ANA, "hi")]
     with pytest.raises(ParleyError, match="no conversation left of 2 rows") as raised:

@@ -247,3 +247,14 @@ def test_an_error_in_one_process_is_that_of_the_first_file_and_leaves_nothing(tm
     with pytest.raises(ParleyError, match=r"b\.json:1: something stands after"):
         ingest.main(root)
     assert [path for path in root.rglob("*") if path.is_file() and "raw" not in path.parts] == [root / "params.yaml"]
+
+
+def test_a_data_package_of_tables_knows_its_owner(tmp_path: Path) -> None:
+    root = workspace(tmp_path)
+    put(root, "Account/user.json", {"id": "777", "username": "me"})
+    put(root, "messages/index.json", {"1": None})
+    put(root, "messages/1/channel.json", {"id": "1"})
+    row = b"ID,Timestamp,Contents,Attachments\n1322667734953099307,2024-12-28 20:49:21+00:00,hi,\n"
+    put(root, "messages/1/messages.csv", row)
+    messages, *_ = run(root)
+    assert [(row["author"], row["names"], row["channel"]) for row in messages] == [("777", ["me"], "1")]

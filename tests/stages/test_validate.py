@@ -15,6 +15,7 @@ from parley.errors import ParleyError
 from parley.evaluation import cases_of
 from parley.files import read_json
 from parley.jsonl import rows_into, rows_of
+from parley.stage import write_counts
 from parley.validation.splits import fingerprint, group_of
 from stages import validate
 
@@ -34,6 +35,7 @@ def workspace(root: Path, talks: list[Conversation | dict], **changes: Any) -> P
     with rows_into(root / "data/sharegpt/conversations.jsonl") as add:
         for each in talks:
             add(each if isinstance(each, dict) else to_sharegpt(each))
+    write_counts(root / "metrics/ingest.json", rows_in=len(talks), rows_out=len(talks), dropped=Counter())
     return root
 
 
@@ -207,10 +209,20 @@ def test_what_an_earlier_split_has_is_held_out_of_the_later(tmp_path: Path) -> N
 def test_too_many_rejects_stop_the_stage_and_leave_their_list(tmp_path: Path) -> None:
     rows = [*map(talk, range(3)), {"id": "c9", "conversations": []}]
     with pytest.raises(
-        ParleyError, match=r"1 of 4 rows are rejected \(E002 1\), more than validate.max_reject_ratio 0.2"
+        ParleyError, match=r"1 of 4 rows are rejected by validate \(E002 1\), more than validate.max_reject_ratio 0.2"
     ):
         validate.main(workspace(tmp_path, rows))
     assert len(rejects(tmp_path)) == 1 and not (tmp_path / "data/splits").exists()
+
+
+def test_rows_that_ingest_could_not_read_count_as_rejects_and_copies_do_not(tmp_path: Path) -> None:
+    root = workspace(tmp_path, [*map(talk, range(20))])
+    read = {"rows_in": 100, "rows_out": 20, "dropped": Counter({"duplicate message": 60, "E002": 20})}
+    write_counts(root / "metrics/ingest.json", **read)
+    validate.main(root)
+    write_counts(root / "metrics/ingest.json", **read | {"dropped": Counter({"duplicate message": 59, "E002": 21})})
+    with pytest.raises(ParleyError, match=r"21 of 100 rows are rejected by ingest \(E002 21\).*rejects/ingest\.jsonl"):
+        validate.main(root)
 
 
 def test_no_row_left_is_said(tmp_path: Path) -> None:

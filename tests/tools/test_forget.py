@@ -64,7 +64,12 @@ def test_a_person_is_in_no_file_any_more(checkout: Path) -> None:  # noqa: F811
     (root / "data/raw/Direct Messages - Kätchen Quimby [7].json").write_text(json.dumps(export()))
     for command in (["init", "-q", "-f"], ["add", "-q", "data/raw"], ["repro", "-q", "validate"]):
         dvc(root, *command)
-    for cache in (".judge/answers.sqlite", ".checkpoints/a/b.json", ".dvc/tmp/exps/x/data.json"):
+    for cache in (
+        ".judge/answers.sqlite",
+        ".checkpoints/a/b.json",
+        ".dvc/tmp/exps/x/data.json",
+        "metrics/preview.html",
+    ):
         (root / cache).parent.mkdir(parents=True, exist_ok=True)
         (root / cache).write_text("marmalade, said Quimby")
     person = ("marmalade", "quimby", "k(ä|\\\\u00e4)tchen".encode().decode(), CAT)

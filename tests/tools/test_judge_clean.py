@@ -12,6 +12,7 @@ from workspace import set_params
 
 from parley.conversation import Conversation, Turn, to_sharegpt
 from parley.errors import ParleyError
+from parley.files import write_json
 from parley.jsonl import rows_into, rows_of
 from parley.judging import calling
 from parley.params import read_yaml
@@ -38,6 +39,7 @@ def workspace(root: Path, talks: list[Conversation], server: JudgeServer | None 
     with rows_into(root / "data/sharegpt/conversations.jsonl") as add:
         for each in talks:
             add(to_sharegpt(each))
+    write_json(root / "metrics/ingest.json", {"in": len(talks), "out": len(talks), "dropped": {}})
     return talks
 
 

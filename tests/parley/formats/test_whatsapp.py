@@ -85,3 +85,10 @@ def test_only_speech_has_the_kind_message(tmp_path: Path, body: str, kind: str, 
     (found,) = read(tmp_path, f"31/12/2023, 21:41 - {body}")
     assert isinstance(found, Message)
     assert (found.kind, found.text) == (kind, text)
+
+
+def test_lines_before_the_first_message_are_not_lost_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "chat.txt"
+    path.write_text("notes of mine\n31/12/2023, 21:41 - Ann: hi\n")
+    with pytest.raises(ParleyError, match="does not begin with a date and a time"):
+        list(whatsapp.read(path, path.name, date_order="auto"))

@@ -85,6 +85,9 @@ def test_bombs_are_refused_before_they_fill_the_disk(tmp_path: Path, monkeypatch
         with pytest.raises(ParleyError, match="more than 200 times its size"):
             names(path, tmp_path)
     assert sum(file.stat().st_size for file in (tmp_path / "s").rglob("*") if file.is_file()) < 30 << 20
+    small = {f"{n}.json": b"0" * (12 << 20) for n in range(3)}  # each below what is always fine
+    with pytest.raises(ParleyError, match="more than 200 times its size"):
+        names(zipped(tmp_path / "small.zip", **small), tmp_path)
     many = zipped(tmp_path / "many.zip", **{f"{n}.json": ROW for n in range(5)})
     monkeypatch.setattr(sources, "MAX_ENTRIES", 4)
     with pytest.raises(ParleyError, match="5 entries"):

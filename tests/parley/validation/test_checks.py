@@ -22,8 +22,8 @@ def row(*turns: tuple[str, Any], **more: Any) -> dict[str, Any]:
     return {"conversations": [{"from": role, "value": value} for role, value in turns], "system": "", **more}
 
 
-def calling(value: str, observations: int = 1) -> dict[str, Any]:
-    seen = [("observation", "found")] * observations
+def calling(value: str, seen: str = "found", *, observations: int = 1) -> dict[str, Any]:
+    seen = [("observation", seen)] * observations
     return row(("human", "q"), ("function_call", value), *seen, ("gpt", "a"), tools=TOOLS)
 
 
@@ -33,7 +33,7 @@ SOUND = [
     calling(CALL),
     calling(f"<think>\nhm\n</think>\n{CALL}"),
     calling(f"[{CALL}, {CALL}]", observations=2),
-    calling(f"[{CALL}, {CALL}]", observations=1),
+    calling(f"[{CALL}, {CALL}]", '["found", "lost"]'),
     {**calling(CALL), "tools": json.dumps([{"type": "function", "function": json.loads(TOOLS)[0]}])},
     row(("human", "q"), ("function_call", CALL), ("observation", ""), ("gpt", "a"), tools=TOOLS),
     row(("human", "<think> is a tag, and <|im_end|> a token"), ("gpt", "<think>yes</think>so")),
@@ -75,7 +75,10 @@ FAULTY = [
     ("E013", calling('{"name": "find", "arguments": {"id": "7", "secret": 1}}')),
     ("E014", calling(CALL, observations=2)),
     ("E014", calling(f"[{CALL}, {CALL}, {CALL}]", observations=2)),
+    ("E014", calling(f"[{CALL}, {CALL}]", "found")),
+    ("E014", calling(f"[{CALL}, {CALL}]", '["found"]')),
     ("E015", {**calling(CALL), "tools": ""}),
+    ("E015", {**calling(CALL), "tools": "[]"}),
     ("E016", row(("human", "q"), ("gpt", "<think>so"))),
     ("E016", row(("human", "q"), ("gpt", "</tool_call>"))),
     ("E017", row(("human", "q\0"), ("gpt", "a"))),
@@ -108,11 +111,12 @@ def codes(found: dict, profile: str) -> list[str]:
 def test_a_profile_says_what_a_conversation_may_end_on() -> None:
     call = row(("human", "q"), ("function_call", CALL), tools=TOOLS)
     asks = row(("human", "q"), ("human", "and"), ("gpt", "a"), ("human", "so"))
-    assert [codes(call, profile) for profile in PROFILES] == [["E009"], [], ["E009"]]
-    assert [codes(asks, profile) for profile in PROFILES] == [["E009", "E010"], ["E009", "E010"], []]
+    assert [codes(call, profile) for profile in PROFILES] == [["E009"], [], ["E009", "E010"], ["E009"]]
+    assert [codes(asks, profile) for profile in PROFILES] == [["E009", "E010"]] * 3 + [[]]
     greeting = row(("gpt", "a"), ("human", "q"), ("gpt", "a"))
-    assert [codes(greeting, profile) for profile in PROFILES] == [["E008"], ["E008"], []]
-    assert all(codes(sound, profile) == [] for sound in SOUND for profile in PROFILES)
+    assert [codes(greeting, profile) for profile in PROFILES] == [["E008"], ["E008"], ["E008", "E010"], []]
+    assert all(codes(sound, profile) == [] for sound in SOUND for profile in PROFILES if profile != "trigger")
+    assert [codes(sound, "trigger") for sound in SOUND[:3]] == [[], [], ["E010"]]
 
 
 def test_a_finding_names_the_turn() -> None:
