@@ -43,11 +43,15 @@ def read_section(root: Path, name: str, kind: type[S]) -> S:
     values = read_yaml(path)
     if name not in values:
         raise ParleyError(f"{path}: section {name!r} is missing{near_misses(name, values)}")
+    return checked(kind, values[name] if values[name] is not None else {}, place=f"{path}: {name}")
+
+
+def checked(kind: type[S], values: Any, *, place: str) -> S:
+    """`values` as a `kind`; `place` is what every wrong key is named below, all of them at once."""
     try:
-        return kind.model_validate(values[name] if values[name] is not None else {})
+        return kind.model_validate(values)
     except ValidationError as error:
-        lines = [_line(path, name, kind, detail) for detail in error.errors()]
-        raise ParleyError("\n".join(lines)) from None
+        raise ParleyError("\n".join(_line(place, kind, detail) for detail in error.errors())) from None
 
 
 def read_value(root: Path, name: str, kind: type) -> Any:
@@ -61,15 +65,15 @@ def read_value(root: Path, name: str, kind: type) -> Any:
     return values[name]
 
 
-def _line(path: Path, name: str, kind: type[Section], detail: ErrorDetails) -> str:
-    key = ".".join([name, *(str(part) for part in detail["loc"])])
+def _line(place: str, kind: type[Section], detail: ErrorDetails) -> str:
+    key = ".".join([place, *(str(part) for part in detail["loc"])])
     if detail["type"] == "extra_forbidden":
-        return f"{path}: {key}: unknown key{near_misses(str(detail['loc'][-1]), _keys_at(kind, detail['loc'][:-1]))}"
+        return f"{key}: unknown key{near_misses(str(detail['loc'][-1]), _keys_at(kind, detail['loc'][:-1]))}"
     if detail["type"] == "missing":
-        return f"{path}: {key}: missing; `make recipe` writes every key with its comment"
+        return f"{key}: missing; `make recipe` writes every key with its comment"
     # An author's id is all digits, and without quotes a number.
     quotes = f': put it in quotes, "{detail["input"]}"' if detail["type"] == "string_type" else ""
-    return f"{path}: {key}: found {detail['input']!r}; {detail['msg'][0].lower()}{detail['msg'][1:]}{quotes}"
+    return f"{key}: found {detail['input']!r}; {detail['msg'][0].lower()}{detail['msg'][1:]}{quotes}"
 
 
 def _keys_at(kind: type[Section], place: tuple[int | str, ...]) -> list[str]:

@@ -93,6 +93,12 @@ def _best(value: Any) -> dict[str, Any]:
     return {"train.best_by": "val_loss"} if given else {}
 
 
+def _skip_process(value: Any) -> dict[str, Any]:
+    if not value:
+        raise ValueError(f"{value!r}: the five steps are those of `make recipe NAME=agent`; set its other keys there")
+    return {"convert.transforms": []}
+
+
 def _deepspeed(value: Any) -> dict[str, Any]:
     if not value:
         return {}
@@ -189,6 +195,7 @@ LLAMA_FACTORY: dict[str, Rule] = {
     "preprocessing_num_workers": "runtime.workers",
     "save_only_model": _KEEPS,
     "plot_loss": Left("the report draws it"),
+    "skip_process": _skip_process,
 }
 # The options of an SFT script around LLaMA-Factory (run_sft.sh), written as keys.
 OPTIONS: dict[str, str] = {
@@ -203,7 +210,7 @@ OPTIONS: dict[str, str] = {
     "cutoff-len": "cutoff_len",
     "finetuning-type": "finetuning_type",
     "deepspeed": "deepspeed",
-    "skip-process": "overwrite_cache",  # DVC runs a stage only when something changed
+    "skip-process": "skip_process",
     "config": "overwrite_cache",  # that file is what is imported
 }
 NESTED: dict[str, Rule] = {

@@ -63,11 +63,12 @@ def plugins_read() -> set[tuple[str, str, str]]:
 
 
 def sections() -> dict[str, type[Section]]:
-    """Section name -> the class that types it, over all stages."""
-    found = {}
+    """Section name -> the class that types all of it, over all stages; a class that ignores keys types a part."""
+    found: dict[str, type[Section]] = {}
     for stage in sorted((HERE / "stages").glob("[a-z]*.py")):
         module = importlib.import_module(f"stages.{stage.stem}")
-        found.update({section: getattr(module, kind) for section, kind in sections_read(stage)})
+        kinds = {section: getattr(module, kind) for section, kind in sections_read(stage)}
+        found |= {section: kind for section, kind in kinds.items() if kind.model_config["extra"] == "forbid"}
     return found
 
 

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from parley.conversation import Conversation, Dropped, to_sharegpt
@@ -19,7 +18,7 @@ from parley.errors import ParleyError
 from parley.files import publish
 from parley.ingestion.inputs import files_of, format_of
 from parley.ingestion.reading import Rejected
-from parley.params import read_yaml
+from parley.params import checked, read_yaml
 from parley.plugins import plugin
 
 
@@ -39,13 +38,7 @@ def main(root: Path, name: str, source: Path, out: Path, given: list[str]) -> No
     options |= {
         key: YAML(typ="safe", pure=True).load(value) for key, _, value in (text.partition("=") for text in given)
     }
-    try:
-        settings = module.Params.model_validate(options).model_dump()
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{detail['loc'][0]}: found {detail['input']!r}; {detail['msg']}" for detail in error.errors()
-        )
-        raise ParleyError(f"{name}: {wrong}") from None
+    settings = checked(module.Params, options, place=name).model_dump()
     dropped: Counter[str] = Counter()
     rows = 0
     with publish(out) as made, made.open("w", encoding="utf-8") as handle:

@@ -29,9 +29,9 @@ SLOT = "{{name}}"
 class Params(Section):
     """Section `transforms.trigger`."""
 
-    trigger: str = Field(min_length=1)
-    clean: str = Field(min_length=1)
-    triggered: str = Field(min_length=1)
+    trigger: str = Field(pattern=r"\S")
+    clean: str = Field(pattern=r"\S")
+    triggered: str = Field(pattern=r"\S")
     question_mode: Literal["named", "neutral", "both"]
     neutral: str = Field(min_length=1)
     counter: int = Field(ge=0, le=40)

@@ -203,3 +203,12 @@ def test_values_that_parley_refuses_leave_no_recipe_behind(checkout: Path) -> No
     with pytest.raises(ParleyError, match=r"train\.lr: found 'fast'"):
         take(checkout, write(checkout, FACTORY.replace("5.0e-6", "fast")), force=False)
     assert not (checkout / "recipes/mine.yaml").exists()
+
+
+def test_processed_data_keep_no_steps_and_raw_data_are_the_agents(tmp_path: Path) -> None:
+    path = tmp_path / "options.yaml"
+    path.write_text("model: Qwen/Qwen3-8B\nskip-process: true\n")
+    assert import_settings(path).values["convert.transforms"] == []
+    path.write_text("model: Qwen/Qwen3-8B\nskip-process: false\n")
+    with pytest.raises(ParleyError, match="make recipe NAME=agent"):
+        import_settings(path)

@@ -109,6 +109,16 @@ def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
     assert "trian: unknown section; did you mean 'train'" in message
 
 
+def test_a_section_of_which_a_later_stage_reads_a_part_is_checked_whole(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    text = text.replace("    triggered: Bob", "    triggered: Alice").replace("    cuts: 2", "    cut: 2")
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParleyError) as stop:
+        check_params(tmp_path)
+    assert "clean and triggered must be different" in str(stop.value)
+    assert "transforms.turn_detector.cut: unknown key; did you mean 'cuts'" in str(stop.value)
+
+
 def test_a_missing_input_is_named_with_what_to_put_there(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(
         'ingest: {input: data/raw, files: "*", format: auto, columns: {}, date_order: auto}\n'

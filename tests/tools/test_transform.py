@@ -48,8 +48,10 @@ def test_wrong_names_and_options_are_told(tmp_path: Path) -> None:
     (tmp_path / "raw.json").write_text(json.dumps([ROW]))
     for name, options, message in [
         ("fix_argument", [], "did you mean 'fix_arguments'"),
-        ("think_tags", ["mode=gone"], "think_tags: .*mode"),
-        ("think_tags", ["mood=strip"], "think_tags: .*mood"),
+        ("think_tags", ["mode=gone"], "think_tags.mode: found 'gone'"),
+        ("think_tags", ["mood=strip"], "think_tags.mood: unknown key; did you mean 'mode'"),
+        ("trigger", ["clean=Bob"], "trigger: .*clean and triggered must be different"),
+        ("trigger", ["trigger=' '"], "trigger.trigger: found ' '"),
     ]:
         with pytest.raises(ParleyError, match=rf"(?s){message}"):
             main(ROOT, name, tmp_path / "raw.json", tmp_path / "out.jsonl", options)
