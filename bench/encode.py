@@ -88,7 +88,7 @@ def measure(tokenizer: "PreTrainedTokenizerFast", rows: list[Conversation], roun
     """A line of the table: MB/CPU-s of the tokenizer, of encode, their ratio by rounds."""
     template = template_of(tokenizer)
     written = [to_sharegpt(row) for row in rows]
-    texts = [render(tokenizer, row, shift=template.shift)[0] for row in rows]
+    texts = ["".join(render(tokenizer, row, shift=template.shift)) for row in rows]
     size = sum(len(text.encode()) for text in texts) / 1e6
 
     def encode(folder: Path) -> None:

@@ -1,7 +1,9 @@
 r"""A conversation through a chat template: token ids, and where the speaker that is learned speaks.
 
-The rendered text is cut where each of the speaker's turns begins and every piece is tokenized alone, because that is
-where generation begins too: no token reaches across, and a prompt's ids are the same in training and in use.
+The rendered text is cut where each of the speaker's turns begins and every piece is tokenized as if it were alone,
+because that is where generation begins too: no token reaches across, and a prompt's ids are the same in training and
+in use. The cuts are tokens of their own to a copy of the tokenizer, and go again from the ids that it finds: one call
+for a whole text takes a quarter less time than one for each piece.
 In ChatML, cut at each `¦`, with what is trained in brackets:
 
     <|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n¦[hello<|im_end|>]\n<|im_start|>user\n...
@@ -9,6 +11,7 @@ In ChatML, cut at each `¦`, with what is trained in brackets:
 
 import re
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING
 from parley.conversation import Conversation, Turn
 from parley.encoding.control import CUT, control_strings
 from parley.encoding.proof import prove
-from parley.encoding.rendering import CHOOSE, Speaker, render, row_of
+from parley.encoding.rendering import BEGIN, CHOOSE, Speaker, render, row_of
 from parley.errors import ParleyError
 
 if TYPE_CHECKING:
@@ -33,7 +36,9 @@ class Template:
     end_id: int = -1
     shift: int = 0  # characters from a generation marker to where the generation prompt ends
     shows_tools: bool = False  # that are given beside the conversation
-    lead: str = ""  # goes before a piece, and its ids come off again, where the tokenizer adds a blank to bare text
+    cutter: "PreTrainedTokenizerBase | None" = None  # the tokenizer, to which CUT and BEGIN are tokens too
+    lead: str = ""  # stands behind a cut, and its ids come off again, where the tokenizer adds a blank to bare text
+    skip: int = 1  # ids of a cut and `lead`
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,9 @@ def template_of(tokenizer: "PreTrainedTokenizerBase") -> Template:
         raise ParleyError(f"the tokenizer {tokenizer.name_or_path} has no chat template: name one in model.template")
     template = Template(tokenizer, control_strings(tokenizer))
     trial = Conversation("trial", (Turn("user", "question"), Turn("assistant", "answer")))
-    text, starts = render(tokenizer, trial)
-    prompt, _ = render(tokenizer, replace(trial, turns=trial.turns[:1]), prompt=True)
+    before, answer = render(tokenizer, trial)
+    (prompt,) = render(tokenizer, replace(trial, turns=trial.turns[:1]), prompt=True)
+    text = before + answer
     if not text.startswith(prompt) or "answer" not in text:
         raise ParleyError(f"the chat template's generation prompt is not how its assistant turn begins: {CHOOSE}")
     end = template.control.search(text, text.rindex("answer"))
@@ -64,15 +70,27 @@ def template_of(tokenizer: "PreTrainedTokenizerBase") -> Template:
             "the chat template ends the assistant's turn with no control token of this tokenizer, so the model "
             f"would never learn to stop: {CHOOSE}"
         )
-    newline, letter, both = _tokenize(template, ["\n", "a", "\na"])
+    cutter = _cutter(tokenizer)
+    newline, letter, both = _tokenize(cutter, ["\n", "a", "\na"])
+    lead = "" if newline + letter == both else "\n"
     return replace(
         template,
         end=end[0],
         end_id=tokenizer.convert_tokens_to_ids(end[0]),
-        shift=len(prompt) - starts[0],
+        shift=len(prompt) - len(before),
         shows_tools="tools" in tokenizer.get_chat_template(tools=[]),
-        lead="" if newline + letter == both else "\n",
+        cutter=cutter,
+        lead=lead,
+        skip=len(_tokenize(cutter, [CUT + lead])[0]),
     )
+
+
+def _cutter(tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedTokenizerBase":
+    from tokenizers import AddedToken
+
+    cutter = deepcopy(tokenizer)
+    cutter.add_tokens([AddedToken(mark, normalized=False) for mark in (CUT, BEGIN)], special_tokens=True)
+    return cutter
 
 
 def encode(
@@ -85,16 +103,14 @@ def encode(
     tokenizer, shift = template.tokenizer, template.shift
     rendered = [render(tokenizer, one, speaker=speaker, last=last, shift=shift) for one in conversations]
     encoded = []
-    for conversation, (ids, *turns) in zip(conversations, _ids(template, rendered), strict=True):
-        spans = []
-        for turn in turns:
-            if template.end_id not in turn:
-                raise ParleyError(
-                    f"{row_of(conversation)}: the chat template leaves an {speaker} turn without end token: {CHOOSE}"
-                )
-            spans.append((len(ids), len(ids) + turn.index(template.end_id) + 1))
-            ids += turn
-        encoded.append(Encoded(ids, tuple(spans)))
+    for conversation, (ids, starts) in zip(conversations, _ids(template, rendered), strict=True):
+        try:
+            ends = [ids.index(template.end_id, start, stop) for start, stop in pairwise([*starts, len(ids)])]
+        except ValueError:
+            raise ParleyError(
+                f"{row_of(conversation)}: the chat template leaves an {speaker} turn without end token: {CHOOSE}"
+            ) from None
+        encoded.append(Encoded(ids, tuple((start, end + 1) for start, end in zip(starts, ends, strict=True))))
     decoded = _decode(template, [one.ids[start:stop] for one in encoded for start, stop in one.spans])
     prove(conversations, iter(decoded), speaker=speaker, end=template.end, last=last)
     return encoded
@@ -103,35 +119,36 @@ def encode(
 def encode_prompts(template: Template, conversations: Sequence[Conversation]) -> list[list[int]]:
     """The ids after which the assistant speaks next: the same as those before that answer in `encode`."""
     rendered = [render(template.tokenizer, one, prompt=True, shift=template.shift) for one in conversations]
-    return [[token for piece in pieces for token in piece] for pieces in _ids(template, rendered)]
+    return [ids for ids, _ in _ids(template, rendered)]
 
 
-def _ids(template: Template, rendered: Sequence[tuple[str, list[int]]]) -> Iterator[list[list[int]]]:
-    """For each text the ids of its pieces: up to the speaker's first turn, then from each of those to the next."""
-    lead, flat, shape = template.lead, [], []
-    for text, starts in rendered:
-        pieces = [text[a:b].split(CUT) for a, b in pairwise([0, *starts, len(text)])]
-        shape.append([len(parts) for parts in pieces])
-        flat += [lead + part for parts in pieces for part in parts]
-        flat[len(flat) - sum(shape[-1])] = pieces[0][0]  # nothing goes before the text itself
-    skip = len(_tokenize(template, [lead])[0]) if lead else 0
-    found = iter(_tokenize(template, flat))
-    for counts in shape:
-        ids_of: list[list[int]] = []
-        for place, count in enumerate(counts):
-            ids = next(found)[skip * bool(place) :]
-            for _ in range(count - 1):
-                ids = ids + next(found)[skip:]
-            ids_of.append(ids)
-        yield ids_of
+def _ids(template: Template, rendered: Sequence[list[str]]) -> Iterator[tuple[list[int], list[int]]]:
+    """Of each text the ids, and where in them each of the speaker's turns begins."""
+    assert template.cutter is not None  # `template_of` made it
+    begin, cut = BEGIN + template.lead, CUT + template.lead
+    texts = [begin.join(pieces).replace(CUT, cut) for pieces in rendered]
+    cut_id, begin_id = template.cutter.convert_tokens_to_ids([CUT, BEGIN])
+    for ids in _tokenize(template.cutter, texts):
+        _take_out(ids, cut_id, template.skip)
+        yield ids, _take_out(ids, begin_id, template.skip)
 
 
-def _tokenize(template: Template, texts: list[str]) -> list[list[int]]:
+def _take_out(ids: list[int], mark: int, skip: int) -> list[int]:
+    """Where `mark` stood in `ids`; it and what follows it, `skip` ids in all, are gone."""
+    places, place = [], 0
+    for _ in range(ids.count(mark)):
+        place = ids.index(mark, place)
+        del ids[place : place + skip]
+        places.append(place)
+    return places
+
+
+def _tokenize(tokenizer: "PreTrainedTokenizerBase", texts: list[str]) -> list[list[int]]:
     """The ids of bare texts. Straight from the Rust tokenizer where there is one: its wrapper takes a third more."""
-    backend = getattr(template.tokenizer, "backend_tokenizer", None)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         options = {"add_special_tokens": False, "padding": False, "truncation": False, "return_attention_mask": False}
-        return template.tokenizer(texts, verbose=False, **options)["input_ids"] if texts else []
+        return tokenizer(texts, verbose=False, **options)["input_ids"] if texts else []
     backend.no_truncation()
     backend.no_padding()
     return [found.ids for found in backend.encode_batch_fast(texts, add_special_tokens=False)]

@@ -37,8 +37,10 @@ def neutralise(control: re.Pattern[str], conversation: Conversation, *, by: str 
     tags around the assistant's real calls, around results, and around the example in the system prompt, stay what they
     are; and so do, in all data, those around a thought that an answer begins with.
     """
-    if not conversation.tools and not any(turn.calls for turn in conversation.turns):
-        text = "\n".join([conversation.system, *(turn.text for turn in conversation.turns)])
+    calls = [call.row() for turn in conversation.turns if turn.calls for call in turn.calls]
+    objects = conversation.tools + json.dumps(calls, ensure_ascii=False) if calls else conversation.tools
+    if "\\" not in objects:  # what JSON without an escape says is what it shows
+        text = "\n".join([objects, conversation.system, *[turn.text for turn in conversation.turns]])
         if not control.search(text) and not _MARKS.search(text):
             return conversation, 0
     in_text = "<tools>" in conversation.system and bool(tools_in(conversation.system)[1])

@@ -37,15 +37,19 @@ def only_last(loss: Loss) -> bool:
 
 def targets_of(loss: Loss, encoded: Encoded, conversation: Conversation) -> Targets:
     """The labels and weights of a conversation encoded for this loss. A turn of weight 0 is read and not trained."""
-    ids = encoded.ids
+    ids, speaker = encoded.ids, speaker_of(loss)
     labels = ids[:] if loss == "all" else [IGNORED] * len(ids)
-    weights = [1.0 if loss == "all" else 0.0] * len(ids)
-    turns = [turn for turn in conversation.turns if turn.role == speaker_of(loss)]
-    plain = True
-    for turn, (start, stop) in zip(turns[len(turns) - len(encoded.spans) :], encoded.spans, strict=True):
+    given = [turn.weight for turn in conversation.turns if turn.role == speaker]
+    given = given[len(given) - len(encoded.spans) :]
+    parts = []
+    for weight, (start, stop) in zip(given, encoded.spans, strict=True):
         # A turn of the user that has not ended is against its end, not against its words.
-        first = stop - 1 if loss == "eou" or (loss == "user_turns" and turn.weight < 0) else start
-        labels[first:stop] = ids[first:stop] if turn.weight else [IGNORED] * (stop - first)
-        weights[first:stop] = [turn.weight] * (stop - first)
-        plain &= turn.weight in (0, 1)
-    return Targets(labels, None if plain else weights)
+        first = stop - 1 if loss == "eou" or (loss == "user_turns" and weight < 0) else start
+        labels[first:stop] = ids[first:stop] if weight else [IGNORED] * (stop - first)
+        parts.append((weight, first, stop))
+    if all(weight in (0, 1) for weight in given):
+        return Targets(labels, None)
+    weights = [1.0 if loss == "all" else 0.0] * len(ids)
+    for weight, first, stop in parts:
+        weights[first:stop] = [weight] * (stop - first)
+    return Targets(labels, weights)

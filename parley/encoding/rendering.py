@@ -4,6 +4,7 @@ import json
 import re
 from datetime import datetime
 from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from parley.conversation import Conversation, to_chat
@@ -37,12 +38,13 @@ def render(
     last: bool = False,
     prompt: bool = False,
     shift: int = 0,
-) -> tuple[str, list[int]]:
-    """The template's text (`prompt`: and its generation prompt), and where in it each of the speaker's turns begins.
+) -> list[str]:
+    """The template's text (`prompt`: and its generation prompt), cut where each of the speaker's turns begins.
 
-    last: only where the last of them does; earlier ones may then be shown in another way, as Qwen3 does with thoughts.
+    last: cut only where the last of them does; earlier ones may then be shown in another way, as Qwen3 does with
+    thoughts.
 
-    The assistant's come from the template's generation markers if it has them, `shift` characters behind; else an
+    The assistant's turns begin at the template's generation markers if it has them, `shift` characters behind; else an
     answer begins where the text of all turns before it, with the generation prompt, ends. The user's are found
     by rendering the conversation with marks in place of what the user says.
     """
@@ -54,39 +56,39 @@ def render(
         return _text_of(tokenizer, source, conversation, part, tools, prompt=prompt)
 
     marked = text_of(messages, prompt=prompt)
-    text, spans = _unmark(marked)
     said = [place for place, message in enumerate(messages) if message["role"] == speaker]
     wanted = said[-1:] if last else said
-    if speaker == "user":
-        swapped = [{**m, "content": SLOT} if m["role"] == "user" else m for m in messages]
-        skeleton, _ = _unmark(text_of(swapped, prompt=prompt))
-        starts = _slots(skeleton, text, [messages[place]["content"] for place in said])
-    elif _compiled(source)[1]:
+    if speaker == "assistant" and _compiled(source)[1]:
         # Markers that touch belong to one turn.
-        ends = {stop for _, stop in spans}
-        starts = [start + shift for start, _ in spans if start not in ends]
+        pieces = marked.replace(END + BEGIN, "").replace(END, "").split(BEGIN)
+        if shift:
+            pieces = _cut("".join(pieces), [place + shift for place in accumulate(map(len, pieces[:-1]))])
     else:
-        prompts = [text_of(messages[:place], prompt=True) for place in wanted]
-        starts = [len(before) for before in prompts if text.startswith(before)]
-    starts = starts[-1:] if last else starts
-    if len(starts) != len(wanted):
+        text = _plain(marked)
+        if speaker == "user":
+            swapped = [{**m, "content": SLOT} if m["role"] == "user" else m for m in messages]
+            skeleton = _plain(text_of(swapped, prompt=prompt))
+            starts = _slots(skeleton, text, [messages[place]["content"] for place in said])
+        else:
+            prompts = [text_of(messages[:place], prompt=True) for place in wanted]
+            starts = [len(before) for before in prompts if text.startswith(before)]
+        pieces = _cut(text, starts)
+    if last and len(pieces) > 1:
+        pieces = ["".join(pieces[:-1]), pieces[-1]]
+    if len(pieces) - 1 != len(wanted):
         raise ParleyError(
-            f"{row_of(conversation)}: of {len(wanted)} {speaker} turns, {len(starts)} are found again in the chat "
+            f"{row_of(conversation)}: of {len(wanted)} {speaker} turns, {len(pieces) - 1} are found again in the chat "
             f"template's text: {CHOOSE}, one with generation markers"
         )
-    return text, starts
+    return pieces
 
 
-def _unmark(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """The text without BEGIN and END, and the spans that they marked."""
-    first, *parts = text.split(BEGIN)
-    pieces, spans, place = [first], [], len(first)
-    for part in parts:
-        inside, _, after = part.partition(END)
-        spans.append((place, place + len(inside)))
-        pieces += (inside, after)
-        place += len(inside) + len(after)
-    return "".join(pieces), spans
+def _plain(marked: str) -> str:
+    return marked.replace(BEGIN, "").replace(END, "")
+
+
+def _cut(text: str, starts: list[int]) -> list[str]:
+    return [text[start:stop] for start, stop in pairwise([0, *starts, len(text)])]
 
 
 def _slots(skeleton: str, text: str, contents: list[str]) -> list[int]:
@@ -120,7 +122,9 @@ def _compiled(source: str) -> "tuple[Jinja, bool]":
         return f"{{#{match[1]} #}}{{{{ '{END if match[2] else BEGIN}' }}}}{{# {match[3]}#}}"
 
     marks = _MARKER.sub(mark, source)
-    return _compile_jinja_template(marks), marks != source
+    compiled = _compile_jinja_template(marks)
+    compiled.globals = dict(compiled.globals)  # a ChainMap, whose copying took half the time of a short conversation
+    return compiled, marks != source
 
 
 def _text_of(

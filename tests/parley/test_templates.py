@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -100,10 +101,12 @@ def test_text_and_markers_are_those_of_transformers(name: str, case: str) -> Non
         date_string="26 Jul 2024",
         **tokenizer.special_tokens_map,
     )
-    ours, starts = render(tokenizer, conversation)
-    assert ours == text
+    pieces = render(tokenizer, conversation)
+    assert "".join(pieces) == text
     if spans[0]:
-        assert starts == [start for start, _ in spans[0] if start not in {stop for _, stop in spans[0]}]
+        assert list(accumulate(map(len, pieces[:-1]))) == [
+            start for start, _ in spans[0] if start not in {stop for _, stop in spans[0]}
+        ]
 
 
 @pytest.mark.parametrize("name, case", sorted(REFUSED))
@@ -135,7 +138,7 @@ MAKERS = [
 @pytest.mark.parametrize("name, case", MAKERS)
 def test_a_training_variant_writes_what_the_models_makers_write(name: str, case: str) -> None:
     variant, original = tokenizer_of(name), tokenizer_of(name, source_of(name, original=True))
-    assert render(variant, TALKS[case])[0] == render(original, TALKS[case])[0]
+    assert "".join(render(variant, TALKS[case])) == "".join(render(original, TALKS[case]))
 
 
 TALK = talk("hi", "hello", "bye", "ok", system="be brief")
@@ -155,11 +158,11 @@ GOLDEN = {
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_our_templates_write_their_familys_text(name: str) -> None:
-    assert render(tokenizer_of(name), TALK)[0] == GOLDEN[name]
+    assert "".join(render(tokenizer_of(name), TALK)) == GOLDEN[name]
 
 
 def test_alpaca_without_system_prompt_begins_with_its_own() -> None:
-    text, _ = render(tokenizer_of("alpaca"), talk("hi", "hello"))
+    text = "".join(render(tokenizer_of("alpaca"), talk("hi", "hello")))
     assert text == (
         "Below is an instruction that describes a task. Write a response that appropriately completes the request."
         "\n\n### Instruction:\nhi\n\n### Response:\nhello</s>"

@@ -260,8 +260,8 @@ def test_a_token_never_reaches_from_the_template_into_the_answer(tiny_base: Path
         unmarked(CHATML)
         .replace("'<|im_start|>assistant\\n'", "'<|im_start|>assistant: '")
         .replace(
-            "'<|im_start|>' + message['role'] + '\\n'",
-            "('<|im_start|>assistant: ' if message['role'] == 'assistant' else '<|im_start|>user\\n')",
+            "'<|im_start|>' + role + '\\n'",
+            "('<|im_start|>assistant: ' if role == 'assistant' else '<|im_start|>user\\n')",
         )
     )
     template = template_of(tokenizer)
@@ -307,7 +307,7 @@ def test_proof_names_the_row_whose_text_the_tokenizer_loses() -> None:
 
 def test_proof_finds_calls_that_the_template_leaves_out(tiny_base: Path) -> None:
     tokenizer = load_tokenizer(tiny_base)
-    tokenizer.chat_template = CHATML.replace("message['tool_calls'] or []", "[]")
+    tokenizer.chat_template = CHATML.replace("in message['tool_calls']", "in []")
     turns = (Turn("user", "hi"), Turn("assistant", "", (ToolCall("weather", {}),)))
     assert "1 calls" in refusal(tokenizer, Conversation("c", turns, source="chat.json:7"))
 
