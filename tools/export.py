@@ -18,6 +18,8 @@ from pathlib import Path
 from parley.errors import ParleyError
 from parley.files import publish, read_json
 from parley.params import read_value
+from parley.training.card import FILE
+from tools.scored_card import scored_card
 
 HOW = """
 ## How to use it
@@ -72,7 +74,8 @@ def export(root: Path, destination: Path, name: str) -> Path:
         made.mkdir()
         _copy(merged, made / "merged")
         _copy(merged, made / "tokenizer", leave=_but_tokenizer(merged))
-        card = (merged / "README.md").read_text(encoding="utf-8").replace("# A fine-tuned chat model", f"# {name}", 1)
+        card = scored_card(root, merged).replace("# A fine-tuned chat model", f"# {name}", 1)
+        (made / "merged" / FILE).write_text(card, encoding="utf-8")
         text = card + HOW.format(name=name)
         if adapter:
             _copy(trained, made / "adapter", leave=["epochs"])

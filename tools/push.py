@@ -7,9 +7,13 @@ uploads anything. HF_TOKEN (or `hf auth login`) says who you are; HF_ENDPOINT na
 import argparse
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from parley.errors import ParleyError
+from parley.files import link_tree
+from parley.training.card import FILE
+from tools.scored_card import scored_card
 
 NEEDED = ("README.md", "config.json")
 LEFT = [".*", "optimizer.pt", "epochs/*"]
@@ -20,6 +24,7 @@ def push(folder: Path, repo: str, *, public: bool) -> str:
     missing = [name for name in NEEDED if not (folder / name).is_file()]
     if missing:
         raise ParleyError(f"{folder} has no {' and no '.join(missing)}: `make repro` makes models/merged with both")
+    card = scored_card(Path(), folder)
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import httpx
     from huggingface_hub import HfApi, get_token
@@ -32,7 +37,10 @@ def push(folder: Path, repo: str, *, public: bool) -> str:
         api.create_repo(repo, private=not public, exist_ok=True)
         if not public and not api.model_info(repo).private:
             raise ParleyError(f"{repo} is public: say PUBLIC=1 if everybody may have this model, or take another REPO")
-        return str(api.upload_folder(repo_id=repo, folder_path=folder, ignore_patterns=LEFT).commit_url)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as place:
+            link_tree(folder, Path(place), leave=[FILE])
+            (Path(place) / FILE).write_text(card, encoding="utf-8")
+            return str(api.upload_folder(repo_id=repo, folder_path=place, ignore_patterns=LEFT).commit_url)
     except HFValidationError:
         raise ParleyError(f"REPO={repo!r}: expected your-name/model-name") from None
     except HfHubHTTPError as error:

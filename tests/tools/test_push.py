@@ -15,7 +15,9 @@ import pytest
 from workspace import set_params
 
 from parley.errors import ParleyError
+from parley.files import write_json
 from tools.export import export
+from tools.scored_card import scored_card
 
 ROOT = Path(__file__).parents[2]
 
@@ -162,6 +164,35 @@ def test_an_export_holds_adapter_merged_tokenizer_and_card(workspace: Path) -> N
     page = (target / "README.md").read_text()
     assert page.startswith("# boats\n") and "vllm serve merged --served-model-name boats" in page
     assert page.count("not tried") == 2 and "trained here" in page
+
+
+def test_a_card_gets_the_scores_of_its_own_model_and_no_others(workspace: Path, hub: Hub) -> None:
+    card = "# A fine-tuned chat model\n\nIt learnt from conversations of people: ask them.\n"
+    (workspace / "models/merged/README.md").write_text(card)
+    row = {"tuned": {"value": 3.5, "low": 3.25, "high": 4.0}, "base": {"value": 9.0, "low": None, "high": None}}
+    scores = {"test": {"perplexity": {**row, "unit": "ppl", "n": 40}, "chrf": {"not_scored": "why"}}}
+    write_json(workspace / "metrics/scores.json", scores)
+    assert scored_card(workspace, workspace / "models/merged") == card
+    answers, merged = "data/eval/tuned.jsonl", "models/merged"
+
+    def lock(made: str) -> None:
+        stages = {
+            "merge": {"outs": [{"path": merged, "md5": made}]},
+            "generate@tuned": {"deps": [{"path": merged, "md5": "a"}], "outs": [{"path": answers, "md5": "b"}]},
+            "score": {"deps": [{"path": answers, "md5": "b"}]},
+        }
+        (workspace / "dvc.lock").write_text(json.dumps({"stages": stages}))
+
+    lock("another")
+    assert scored_card(workspace, workspace / "models/merged") == card
+    lock("a")
+    assert pushed(hub, workspace, "ann/boats", HF_TOKEN="hf_planted").returncode == 0
+    export(workspace, workspace / "out", "boats")
+    for text in (hub.files["README.md"].decode(), (workspace / "out/boats/merged/README.md").read_text()):
+        assert "| perplexity (ppl) | 3.5 [3.25, 4] | 9 | 40 |" in text and "chrf" not in text
+        assert text.endswith("It learnt from conversations of people: ask them.\n")
+    assert (workspace / "models/merged/README.md").read_text() == card
+    assert scored_card(workspace, workspace / "models/trained" / ".." / "merged") != card
 
 
 @pytest.mark.parametrize(
