@@ -38,11 +38,13 @@ def _are_its_own(root: Path) -> bool:
 
 def _table(scores: Mapping[str, Any]) -> str:
     """Tuned and base on the test split, in the metrics' own units; what was not scored is left out."""
-    rows = [
-        f"| {name} ({row['unit']}) | {_shown(row['tuned'])} | {_shown(row['base'])} | {row['n']} |"
-        for name, row in scores.items()
-        if "tuned" in row
-    ]
+    rows = []
+    for name, row in scores.items():
+        if "tuned" in row:
+            found = row.get("shown", row)  # perplexity is compared in nats and shown as itself
+            rows.append(
+                f"| {name} ({found['unit']}) | {_shown(found['tuned'])} | {_shown(found['base'])} | {row['n']} |"
+            )
     head = "| on the held-out test split | this model | its base | n |\n|---|---|---|---|\n"
     return f"{head}{chr(10).join(rows)}\n\nIn brackets: 95 % intervals."
 

@@ -170,7 +170,13 @@ def test_a_card_gets_the_scores_of_its_own_model_and_no_others(workspace: Path, 
     card = "# A fine-tuned chat model\n\nIt learnt from conversations of people: ask them.\n"
     (workspace / "models/merged/README.md").write_text(card)
     row = {"tuned": {"value": 3.5, "low": 3.25, "high": 4.0}, "base": {"value": 9.0, "low": None, "high": None}}
-    scores = {"test": {"perplexity": {**row, "unit": "ppl", "n": 40}, "chrf": {"not_scored": "why"}}}
+    nats = {"tuned": {"value": 1, "low": None, "high": None}, "base": {"value": 2, "low": None, "high": None}}
+    scores = {
+        "test": {
+            "perplexity": {**nats, "unit": "nats/token", "n": 40, "shown": {**row, "unit": "ppl"}},
+            "chrf": {"not_scored": "why"},
+        }
+    }
     write_json(workspace / "metrics/scores.json", scores)
     assert scored_card(workspace, workspace / "models/merged") == card
     answers, merged = "data/eval/tuned.jsonl", "models/merged"
