@@ -41,10 +41,10 @@ exp: $(READY) ## Run an experiment: make exp ARGS='-S train.lr=1e-5'; compare wi
 	@$(TIMED) python -m dvc exp run $(ARGS) && $(SUMMARY)
 
 # Of some hundred columns: the settings that differ, and the tuned model's scores.
-COLUMNS := Experiment|rev|typ|Created|parent|State|Executor|(recipe\.)?(test|metrics)\.\w+\.(all\.)?tuned\.value
+SHOWN := Experiment|rev|typ|Created|parent|State|Executor|(recipe\.)?(test|metrics)\.\w+\.(all\.)?tuned\.value
 SECTIONS := seed|model|base|ingest|convert|redact|transforms|validate|encode|train|merge|generate|score|judge|report
 exp-show: $(READY) ## Table of all experiments: the settings that differ and the scores
-	@python -m dvc exp show --only-changed --drop '^(?!($(COLUMNS)|(params.yaml:)?($(SECTIONS))\b.*)$$).*' $(ARGS)
+	@python -m dvc exp show --only-changed --drop '^(?!($(SHOWN)|(params.yaml:)?($(SECTIONS))\b.*)$$).*' $(ARGS)
 
 compare: $(READY) ## Experiments side by side, metrics/compare.html: make compare [REVS='one other'] [BY=metric] [JUDGE=1]; docs/compare.md
 	@python -m tools.compare $(if $(BY),--by "$(BY)") $(if $(JUDGE),--judge) $(REVS)
@@ -75,7 +75,7 @@ recipe: $(READY) ## Lay a recipe into params.yaml: make recipe NAME=generic [BAS
 
 data-report: $(READY) ## What the walk made of your data, before anything is trained: metrics/data_report.html
 	@python -m tools.preflight
-	@python -m dvc repro validate encode
+	@python -m dvc repro validate && python -m dvc repro encode  # given both, DVC would begin with the base
 	@python -m tools.data_report
 
 judge-plan: $(READY) ## What judging would take now: calls, tokens, cost; PRICES=file.yaml for prices of your own

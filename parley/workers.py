@@ -6,7 +6,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -18,12 +18,16 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM)
 J = TypeVar("J")
 T = TypeVar("T")
 
+PAUSE = 0.1  # seconds between two calls of `meanwhile`
 
-def in_order(work: Callable[[J], T], jobs: Iterable[J], *, workers: int) -> Iterator[T]:
+
+def in_order(
+    work: Callable[[J], T], jobs: Iterable[J], *, workers: int, meanwhile: Callable[[], object] = bool
+) -> Iterator[T]:
     """work(job) of every job, by at most `workers` processes; by this one where a second has nothing to do.
 
     Few jobs are waiting or done at once, however many there are. An error in one of them, Ctrl-C or SIGTERM ends all,
-    and is raised once they are gone.
+    and is raised once they are gone. meanwhile: called now and then while other processes work.
     """
     remaining = iter(jobs)
     first = list(islice(remaining, workers))
@@ -37,6 +41,9 @@ def in_order(work: Callable[[J], T], jobs: Iterable[J], *, workers: int) -> Iter
             with _undisturbed():  # the first job starts the processes
                 waiting = deque(pool.submit(work, job) for job in islice(remaining, 2 * len(first)))
             while waiting:
+                while not waiting[0].done():
+                    wait([waiting[0]], PAUSE)
+                    meanwhile()
                 yield waiting.popleft().result()
                 waiting.extend(pool.submit(work, job) for job in islice(remaining, 1))
         except BaseException as error:

@@ -11,6 +11,8 @@ The order in which a folder lists its files changes no byte.
 import contextlib
 import gc
 import inspect
+import multiprocessing
+import os
 import shutil
 import sys
 from array import array
@@ -25,6 +27,7 @@ from typing import Any, Literal
 from parley.conversation import Conversation, Message, SharegptRow, to_sharegpt
 from parley.errors import ParleyError
 from parley.files import SCHEMA, publish
+from parley.ingestion import reading
 from parley.ingestion.aliases import alias, alias_of, without_names
 from parley.ingestion.inputs import HOW, files_of, format_of
 from parley.ingestion.numbering import checksum, join_rows
@@ -34,7 +37,7 @@ from parley.ingestion.sources import opened
 from parley.jsonl import rows_into, rows_onto
 from parley.params import Section, read_section
 from parley.plugins import plugin
-from parley.progress import progress
+from parley.progress import Bar, progress, tracked
 from parley.runtime import Runtime
 from parley.stage import run, write_counts
 from parley.workers import in_order
@@ -106,12 +109,13 @@ def ingest(root: Path) -> None:
     with publish(root / "data/interim") as out, publish(root / "data/rejects/ingest.jsonl") as rejects:
         out.mkdir()
         scratch, unpacked = out.parent / "runs", out.parent / "unpacked"  # they go with the folder of `publish`
+        files = files_of(root, params.input, params.files)
         with named(unpacked):
             jobs = [
                 Job(scratch / f"{number:06}", path, name, format_of(path, name, params.format), params)
                 for number, (path, name) in enumerate(
                     inner
-                    for file in files_of(root, params.input, params.files)
+                    for file in tracked(files, "ingest", len(files), "files")
                     for inner in opened(*file, unpacked, params.columns)
                 )
             ]
@@ -142,13 +146,31 @@ def ingest(root: Path) -> None:
     )
 
 
+class Meter:
+    """The bar of the bytes that this process and its workers have read."""
+
+    def __init__(self, bar: Bar) -> None:
+        self.bar, self.pid = bar, os.getpid()
+        self.read = multiprocessing.Value("q", 0)
+
+    def __call__(self, size: int) -> None:
+        with self.read.get_lock():
+            self.read.value += size
+        if os.getpid() == self.pid:
+            self.show()
+
+    def show(self) -> None:
+        self.bar.advance(self.read.value / 1e6 - self.bar.done)
+
+
 def read_all(jobs: Sequence[Job], workers: int) -> Iterator[Tally]:
     """What each file held, in their order."""
-    sizes = [job.path.stat().st_size / 1e6 for job in jobs]
-    with progress("ingest", sum(sizes), "MB") as bar:
-        for part, size in zip(in_order(read_file, jobs, workers=workers), sizes, strict=True):
-            yield part
-            bar.advance(size)
+    with progress("ingest", sum(job.path.stat().st_size for job in jobs) / 1e6, "MB") as bar:
+        reading.told = meter = Meter(bar)
+        try:
+            yield from in_order(read_file, jobs, workers=workers, meanwhile=meter.show)
+        finally:
+            reading.told = bool
 
 
 def read_file(job: Job) -> Tally:

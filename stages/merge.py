@@ -32,6 +32,7 @@ from parley.modeling.models import (
     weight_sums,
 )
 from parley.params import Section, read_section
+from parley.progress import tracked
 from parley.stage import run
 from parley.training.card import FILE, card, licence_of
 from parley.training.folding import SHARD, base_folder, dtype_of, fold
@@ -159,7 +160,7 @@ def _logits(model: "PreTrainedModel", val: list[Example]) -> Sequence["torch.Ten
     with torch.no_grad():
         return [
             model(input_ids=torch.tensor([example.input_ids], device=model.device)).logits[0, -_POSITIONS:].cpu()
-            for example in val
+            for example in tracked(val, "merge: comparing", len(val), "examples")
         ]
 
 

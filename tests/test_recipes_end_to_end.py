@@ -164,7 +164,7 @@ def test_a_key_that_comes_later_is_used_once_and_shown_nowhere(checkout: Path) -
 
 
 def test_what_one_clone_pushed_another_pulls_and_runs_nothing(checkout: Path, tmp_path: Path) -> None:
-    """docs/share.md: a folder as the remote. models/merged is not pushed: it is made anew where it is wanted."""
+    """docs/share.md: a folder as the remote. Raw text and models/merged are not pushed: they are made anew."""
     lay(checkout, "persona")
     dvc(checkout, "repro")
     dvc(checkout, "remote", "add", "--force", "--default", "store", str(tmp_path / "store"))
@@ -176,9 +176,11 @@ def test_what_one_clone_pushed_another_pulls_and_runs_nothing(checkout: Path, tm
     other = tmp_path / "other clone"
     subprocess.run(["git", "clone", "-q", checkout, other], check=True)
     dvc(other, "pull", "--allow-missing")
-    assert not (other / "models/merged").exists()
+    assert not (other / "models/merged").exists() and not (other / "data/interim").exists()
+    raw = {path.read_bytes() for path in (checkout / "data/interim").iterdir() if path.stat().st_size}
+    assert raw and not [path for path in (tmp_path / "store").rglob("*") if path.is_file() and path.read_bytes() in raw]
     assert stages_run(dvc(other, "repro", "--allow-missing")) == []
     report = "metrics/report.html"
     assert (other / report).read_bytes() == (checkout / report).read_bytes()
-    assert stages_run(dvc(other, "repro")) == ["merge"]
+    assert stages_run(dvc(other, "repro")) == ["ingest", "merge"]
     assert dvc(other, "data", "status") == dvc(checkout, "data", "status")

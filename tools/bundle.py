@@ -30,7 +30,7 @@ HASH = re.compile(r"[0-9a-f]{40,64}")
 
 def write_bundle(root: Path, found: Sequence[Finding]) -> Path:
     """Writes the file and returns its path."""
-    known = known_strings(root)
+    known = known_strings()
     info = root / "models/trained/training_info.json"
     made = json.loads(info.read_bytes()) if info.is_file() else {}
     timing = [read_json(path) for path in sorted((root / "metrics/timing").glob("*-*.json"))]
@@ -46,7 +46,7 @@ def write_bundle(root: Path, found: Sequence[Finding]) -> Path:
     return root / NAME
 
 
-def known_strings(root: Path) -> set[str]:
+def known_strings() -> set[str]:
     """Every string of the project's recipes, and the names of its plug-ins."""
     versions = {importlib.metadata.version(name) for name in VERSIONS}
     names = {name for folder in PLUGINS for name in plugin_names(folder)} | set(VERSIONS) | versions

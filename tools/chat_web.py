@@ -9,8 +9,9 @@ import html
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -61,64 +62,85 @@ def message(role: str, text: str) -> dict[str, Any]:
     return {"role": role, "content": html.escape(text)}
 
 
-def page(given: argparse.Namespace, voice: Voice) -> "gr.Blocks":
-    """The page. The base is loaded when it is first asked for."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    import gradio as gr
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What the page does; a session is an open page, and all of them talk with the one model."""
 
-    first, beside = sampling_of(given), cache(lambda: base(given))
-    stopped: set[str] = set()  # sessions that pressed Stop
+    voice: Voice
+    beside: Callable[[], Voice]  # the base, loaded when it is first asked for
+    stopped: set[str] = field(default_factory=set)  # sessions that pressed Stop
 
     def respond(
-        text: str,
-        left: Messages,
-        right: Messages,
-        system: str,
-        both: bool,
-        longest: int,
-        temperature: float,
-        top_p: float,
-        penalty: float,
-        request: gr.Request,
+        self, session: str, text: str, left: Messages, right: Messages, system: str, both: bool, *numbers: float
     ) -> Iterator[tuple[str, Messages, Messages]]:
-        session = request.session_hash or ""
-        stopped.discard(session)
+        """The line to type in, and both conversations, again with each piece; numbers: of Sampling."""
+        self.stopped.discard(session)
         if not text.strip():
             yield "", left, right
             return
-        try:
-            sampling = Sampling(int(longest), temperature, top_p, penalty)
-            left = [*left, message("user", text)]
-            right = [*right, message("user", text)] if both else right
-            yield "", left, right
-            for pieces in answer(voice, left, system, sampling, session):
-                yield "", pieces, right
-                left = pieces
-            for pieces in answer(beside(), right, system, sampling, session) if both else ():
-                yield "", left, pieces
-        except ParleyError as error:
-            raise gr.Error(str(error)) from None
+        longest, *others = numbers
+        sampling = Sampling(int(longest), *others)
+        left = [*left, message("user", text)]
+        right = [*right, message("user", text)] if both else right
+        yield "", left, right
+        for shown in self._answer(self.voice, session, left, system, sampling):
+            yield "", shown, right
+            left = shown
+        for shown in self._answer(self.beside(), session, right, system, sampling) if both else ():
+            yield "", left, shown
 
-    def answer(who: Voice, messages: Messages, system: str, sampling: Sampling, session: str) -> Iterator[Messages]:
+    def _answer(
+        self, who: Voice, session: str, messages: Messages, system: str, sampling: Sampling
+    ) -> Iterator[Messages]:
         said = ""
         with closing(who.answer(turns_of(messages), system, sampling)) as pieces:
             for piece in pieces:
                 said += piece
                 yield [*messages, message("assistant", said)]
-                if session in stopped:
+                if session in self.stopped:
                     return
 
-    def stop(request: gr.Request) -> None:
-        stopped.add(request.session_hash or "")
-
-    def keep(left: Messages, right: Messages, system: str) -> str:
+    def keep(self, left: Messages, right: Messages, system: str) -> str:
+        """Saves the conversations, and says where."""
         if not left:
             return "There is nothing to save yet."
         path = CHATS / time.strftime("%Y-%m-%d-%H%M%S.json")
-        save(path, turns_of(left), system, model=voice.name)
+        save(path, turns_of(left), system, model=self.voice.name)
         if right:
-            save(beside_of(path), turns_of(right), system, model=beside().name)
+            save(beside_of(path), turns_of(right), system, model=self.beside().name)
         return f"Saved: {path}"
+
+
+def settings(given: argparse.Namespace) -> "tuple[gr.Textbox, list[gr.Slider]]":
+    """The system prompt and the numbers of Sampling, folded away."""
+    import gradio as gr
+
+    first = sampling_of(given)
+    with gr.Accordion("Settings", open=False):
+        system = gr.Textbox(label="System prompt (empty: the chat template's own)", value=system_of(given))
+        return system, [
+            gr.Slider(1, 4096, first.max_new_tokens, step=1, label="Longest answer, in tokens"),
+            gr.Slider(0, 2, first.temperature, step=0.05, label="Temperature (0: the likeliest token)"),
+            gr.Slider(0.05, 1, first.top_p, step=0.05, label="Top p"),
+            gr.Slider(1, 2, first.repetition_penalty, step=0.05, label="Repetition penalty"),
+        ]
+
+
+def page(given: argparse.Namespace, voice: Voice) -> "gr.Blocks":
+    """The page."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    import gradio as gr
+
+    talk = Talk(voice, cache(lambda: base(given)))
+
+    def respond(request: gr.Request, *inputs: Any) -> Iterator[tuple[str, Messages, Messages]]:
+        try:
+            yield from talk.respond(request.session_hash or "", *inputs)
+        except ParleyError as error:
+            raise gr.Error(str(error)) from None
+
+    def stop(request: gr.Request) -> None:
+        talk.stopped.add(request.session_hash or "")
 
     # Text as it stands: a model, or who wrote its data, may write markup that loads something or runs.
     plain: Any = {"render_markdown": False, "sanitize_html": True, "buttons": ["copy"], "feedback_options": None}
@@ -133,19 +155,12 @@ def page(given: argparse.Namespace, voice: Voice) -> "gr.Blocks":
             kept = gr.Button("Save as JSON", elem_id="save")
             both = gr.Checkbox(label="The base beside", elem_id="both")
         note = gr.Markdown(elem_id="note")
-        with gr.Accordion("Settings", open=False):
-            system = gr.Textbox(label="System prompt (empty: the chat template's own)", value=system_of(given))
-            numbers = [
-                gr.Slider(1, 4096, first.max_new_tokens, step=1, label="Longest answer, in tokens"),
-                gr.Slider(0, 2, first.temperature, step=0.05, label="Temperature (0: the likeliest token)"),
-                gr.Slider(0.05, 1, first.top_p, step=0.05, label="Top p"),
-                gr.Slider(1, 2, first.repetition_penalty, step=0.05, label="Repetition penalty"),
-            ]
+        system, numbers = settings(given)
         hidden: Any = {"api_visibility": "private"}
         text.submit(respond, [text, left, right, system, both, *numbers], [text, left, right], **hidden)
         halt.click(stop, None, None, queue=False, **hidden)
         new.click(lambda: ([], [], ""), None, [left, right, note], **hidden)
-        kept.click(keep, [left, right, system], note, **hidden)
+        kept.click(talk.keep, [left, right, system], note, **hidden)
         both.change(lambda on: gr.Chatbot(visible=on), both, right, **hidden)
     return made.queue(default_concurrency_limit=1)  # one answer at a time: there is one model
 

@@ -1,8 +1,9 @@
 """Pictures of the pages of a run, for docs/images: python -m tools.screenshots [--chromium PATH] [--look FOLDER]
 
-    metrics/report.html, metrics/compare.html ─headless Chromium→ docs/images/{report,compare}.png
+    metrics/report.html, metrics/compare.html, models/merged ─headless Chromium→ docs/images/{report,compare,chat}.png
 
-A page that is not there is left out. `--look` writes whole pages at three widths and as on paper instead, to look at.
+The picture of the chat page shows a conversation with models/merged, its likeliest answers. What is not there is left
+out. `--look` writes whole pages at three widths and as on paper instead, to look at.
 """
 
 import argparse
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parley.errors import ParleyError
+from tools import chat_web
+from tools.chatting import tuned
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -22,19 +25,48 @@ if TYPE_CHECKING:
 PAGES = ("report", "compare")
 WIDTHS = {"phone": 390, "tablet": 820, "desk": 1280}
 HEIGHT = 900  # of the window: a picture for docs shows the top of a page
+TALK_HEIGHT = 720  # of the chat page's window
+QUESTIONS = ("is there a tea for hungry people?", "good to hear")  # on the picture of the chat page
 COLOURS = 160  # of a picture for docs: enough for text, its edges and a few curves
 
 
 def shots(browser: "Browser", page: Path, out: Path) -> Iterator[Path]:
-    """The top of a page, in few colours, so that the file is small."""
+    """The top of a page."""
+    view = opened(browser, page, WIDTHS["desk"])
+    yield drawn(view, out / f"{page.stem}.png")
+
+
+def drawn(view: "Page", path: Path) -> Path:
+    """Writes what the window shows, in few colours, so that the file is small; closes the window."""
     from PIL import Image
 
-    view = opened(browser, page, WIDTHS["desk"])
+    path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.open(io.BytesIO(view.screenshot())).quantize(COLOURS, dither=Image.Dither.NONE)
-    out.mkdir(parents=True, exist_ok=True)
-    picture.save(out / f"{page.stem}.png", optimize=True)
+    picture.save(path, optimize=True)
     view.close()
-    yield out / f"{page.stem}.png"
+    return path
+
+
+def talked(browser: "Browser", out: Path) -> Iterator[Path]:
+    """The chat page with models/merged in the current folder, the base beside it, after a few questions."""
+    given = chat_web.arguments(["--temperature", "0", "--max-new-tokens", "40"])
+    given.port = None  # any that is free
+    made = chat_web.page(given, tuned(given))
+    _, address, _ = chat_web.launch(made, given, None, prevent_thread_lock=True, quiet=True)
+    view = browser.new_page(viewport={"width": WIDTHS["desk"], "height": TALK_HEIGHT}, color_scheme="light")
+    view.goto(address)
+    view.get_by_label("The base beside").check()
+    view.locator("#base").wait_for()
+    before = ""
+    for number, question in enumerate(QUESTIONS, start=1):
+        view.locator("#text textarea").fill(question)
+        view.locator("#text textarea").press("Enter")
+        view.wait_for_function(f"document.querySelectorAll('#base .bot').length == {number}", timeout=60_000)
+        while (said := view.locator("#base").inner_text()) != before:  # it grows, until it does not
+            before = said
+            view.wait_for_timeout(2000)
+    yield drawn(view, out / "chat.png")
+    made.close()
 
 
 def looks(browser: "Browser", page: Path, out: Path) -> Iterator[Path]:
@@ -72,13 +104,16 @@ def main(root: Path, chromium: str, look: Path | None) -> None:
     from playwright.sync_api import sync_playwright
 
     pages = [path.resolve() for name in PAGES if (path := root / f"metrics/{name}.html").is_file()]
-    if not pages:
+    talk = not look and (root / "models/merged").is_dir()
+    if not pages and not talk:
         raise ParleyError("there is no page yet: `make repro` makes metrics/report.html")
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium or None, args=["--no-sandbox"] * (os.geteuid() == 0))
         for page in pages:
             for path in looks(browser, page, look) if look else shots(browser, page, root / "docs/images"):
                 print(f"screenshots: {path}: {path.stat().st_size:,} bytes")
+        for path in talked(browser, root / "docs/images") if talk else ():
+            print(f"screenshots: {path}: {path.stat().st_size:,} bytes")
         browser.close()
 
 

@@ -38,7 +38,7 @@ def main(root: Path, console: Console, began: str = "") -> None:
     scores = read_json(root / "metrics/scores.json")
     test, recipe = scores["test"], scores["recipe"]
     judge = read_json(root / "metrics/judge.json")
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")  # 80 columns wide
     table.add_column("metric", no_wrap=True)
     for name in ("tuned", "base", "difference", "95 %"):
         table.add_column(name, justify="right", no_wrap=True)

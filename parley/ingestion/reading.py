@@ -1,7 +1,7 @@
 """Raw files as pieces of UTF-8, whatever they were written in, and what of them could not be read."""
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -33,6 +33,8 @@ class Notice:
     text: str  # the same words for every file, without names
 
 
+told: Callable[[int], object] = bool  # is given the bytes of each piece that is read: ingest's bar, while there is one
+
 Record = Message | Conversation | SharegptRow | Rejected | Notice  # what a format's `read` gives
 
 
@@ -54,6 +56,7 @@ def pieces_of(path: Path, *, size: int = PIECE) -> Iterator[bytes]:
         if encoding == "utf-8":
             piece = start[mark:]
             while piece:
+                told(len(piece))
                 yield piece
                 piece = file.read(size)
             return
@@ -64,6 +67,7 @@ def pieces_of(path: Path, *, size: int = PIECE) -> Iterator[bytes]:
             where = file.tell() - len(decoder.getstate()[0])
             piece = file.read(size)
             done = not piece
+            told(len(piece))
             try:
                 text = decoder.decode(piece, final=done)
             except UnicodeDecodeError as error:

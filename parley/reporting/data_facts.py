@@ -13,11 +13,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from parley.conversation import from_sharegpt
+from parley.conversation import Conversation, from_sharegpt
 from parley.encoding.examples import token_counts
 from parley.errors import ParleyError
 from parley.files import read_json
 from parley.jsonl import rows_of
+from parley.progress import lines_of, progress
 from parley.reporting import curves
 from parley.reporting.histograms import binned, calendar, spread
 from parley.validation.splits import SPLITS, answers, fingerprint
@@ -153,21 +154,27 @@ def drops(root: Path, walk: Mapping[str, Mapping[str, Any]]) -> Iterator[Drop]:
 def tallied(root: Path) -> Tally:
     """The three splits, read once."""
     tally = Tally()
-    for split in SPLITS:
-        for _, row in rows_of(root / f"data/splits/{split}.jsonl"):
-            conversation = from_sharegpt(row)
-            said = [turn for turn in conversation.turns if turn.role == "assistant"]
-            tally.turns[len(conversation.turns)] += 1
-            tally.characters[sum(len(turn.text) for turn in conversation.turns)] += 1
-            tally.answers.update(len(turn.text) for turn in said)
-            counts = tally.said.setdefault(conversation.author, Counter())
-            counts.update(conversations=1, answers=len(said))
-            if conversation.time is not None:
-                tally.days[datetime.fromtimestamp(conversation.time / 1000, UTC).date()] += 1
-            hashes: dict[str, list[Any]] = {"group": [conversation.group], "conversation": [fingerprint(conversation)]}
-            for what, marks in {**hashes, "answer": list(answers(conversation))}.items():
-                tally.same.setdefault(what, {}).setdefault(split, set()).update(marks)
+    files = {split: root / f"data/splits/{split}.jsonl" for split in SPLITS}
+    with progress("report", lines_of(*files.values()), "rows") as bar:
+        for split, file in files.items():
+            for _, row in bar.over(rows_of(file)):
+                count(tally, split, from_sharegpt(row))
     return tally
+
+
+def count(tally: Tally, split: str, conversation: Conversation) -> None:
+    """Adds a conversation of this split."""
+    said = [turn for turn in conversation.turns if turn.role == "assistant"]
+    tally.turns[len(conversation.turns)] += 1
+    tally.characters[sum(len(turn.text) for turn in conversation.turns)] += 1
+    tally.answers.update(len(turn.text) for turn in said)
+    counts = tally.said.setdefault(conversation.author, Counter())
+    counts.update(conversations=1, answers=len(said))
+    if conversation.time is not None:
+        tally.days[datetime.fromtimestamp(conversation.time / 1000, UTC).date()] += 1
+    hashes: dict[str, list[Any]] = {"group": [conversation.group], "conversation": [fingerprint(conversation)]}
+    for what, marks in {**hashes, "answer": list(answers(conversation))}.items():
+        tally.same.setdefault(what, {}).setdefault(split, set()).update(marks)
 
 
 def people(tally: Tally) -> list[tuple[str, int, int]]:

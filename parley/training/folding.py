@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parley.modeling.models import read_base
+from parley.progress import progress
 
 if TYPE_CHECKING:
     import torch
@@ -66,17 +67,19 @@ def fold(source: Path, adapter: Path, made: Path, *, dtype: "torch.dtype | None"
         return False
     narrow = _linear_names(source) if quantized else set()
     writer = _Shards(made)
-    for name, weight in _tensors(files):
-        kept = weight.dtype if dtype is None or not weight.is_floating_point() else dtype
-        if name in narrow:
-            weight = _through_4_bits(weight.float())
-        if layer := layers.get(name):
-            inner = layer.get_base_layer()
-            inner.weight = torch.nn.Parameter(weight.float(), requires_grad=False)
-            layer.merge()
-            weight = inner.weight.data
-            inner.weight = torch.nn.Parameter(torch.zeros(1).expand(weight.shape), requires_grad=False)
-        writer.add(name, weight.to(kept).contiguous())
+    with progress("merge", sum(file.stat().st_size for file in files) / 1e6, "MB") as bar:
+        for name, weight in _tensors(files):
+            bar.advance(weight.nbytes / 1e6)
+            kept = weight.dtype if dtype is None or not weight.is_floating_point() else dtype
+            if name in narrow:
+                weight = _through_4_bits(weight.float())
+            if layer := layers.get(name):
+                inner = layer.get_base_layer()
+                inner.weight = torch.nn.Parameter(weight.float(), requires_grad=False)
+                layer.merge()
+                weight = inner.weight.data
+                inner.weight = torch.nn.Parameter(torch.zeros(1).expand(weight.shape), requires_grad=False)
+            writer.add(name, weight.to(kept).contiguous())
     writer.close()
     for name in ("config.json", "generation_config.json"):
         if (source / name).is_file():

@@ -39,6 +39,12 @@ def test_results_come_in_the_order_of_the_jobs(workers: int) -> None:
     assert (os.getpid() in processes) == (workers == 1)
 
 
+def test_whoever_waits_is_told_so_now_and_then() -> None:
+    told: list[int] = []
+    found = list(in_order(slow_square, [-10, -10], workers=2, meanwhile=lambda: told.append(1)))  # 0.3 s
+    assert len(found) == 2 and len(told) > 1
+
+
 def test_an_error_ends_the_others_at_once() -> None:
     start = time.monotonic()
     with pytest.raises(ParleyError, match="no good"):

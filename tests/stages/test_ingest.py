@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from parley import progress
 from parley.errors import ParleyError
 from parley.params import read_yaml
 from stages import ingest
@@ -258,3 +259,16 @@ def test_a_data_package_of_tables_knows_its_owner(tmp_path: Path) -> None:
     put(root, "messages/1/messages.csv", row)
     messages, *_ = run(root)
     assert [(row["author"], row["names"], row["channel"]) for row in messages] == [("777", ["me"], "1")]
+
+
+@pytest.mark.parametrize("files", [1, 3])  # read by this process, and by two workers
+def test_the_bar_counts_bytes_as_they_are_read_whichever_process_reads_them(
+    tmp_path: Path, files: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "LINES", 0.0)  # a line at each step
+    for number in range(files):
+        put(tmp_path, f"{number}.json", export(range(9000), channel=str(number)))
+    run(workspace(tmp_path))
+    size = sum(path.stat().st_size for path in (tmp_path / "data/raw").iterdir()) / 1e6
+    lines = [line for line in capsys.readouterr().err.splitlines() if " MB, " in line]
+    assert len(lines) > 2 and lines[-1].startswith(f"ingest: {size:.0f} of {size:.0f} MB, ")
