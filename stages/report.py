@@ -66,6 +66,7 @@ def page(name: str) -> Any:
     environment.globals |= {
         "verdict": wording.verdict,
         "surety": wording.surety,
+        "chance": wording.chance,
         "whisker": whisker,
         "about": about,
         "curves": curves,
@@ -81,6 +82,8 @@ def read_facts(root: Path) -> dict[str, Any]:
     scores |= {split: wording.ordered(scores[split], values["score"]["metrics"]) for split in ("test", "val")}
     judge = {"check": [], **figures(metrics / "judge.json", "status", "metrics", "judge")}
     judge["metrics"] = wording.ordered(judge["metrics"], values["judge"]["metrics"])
+    controls = dict.fromkeys(row["control"] for row in judge["check"])
+    judge["controls"] = [(name, [row for row in judge["check"] if row["control"] == name]) for name in controls]
     train = figures(metrics / "train.json", "steps", "eval", "data")
     data = data_facts(root)
     facts = {

@@ -9,6 +9,7 @@ Ranked on the validation split, since choosing by the test split would spoil its
 import argparse
 import csv
 import json
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -183,19 +184,34 @@ def facts(root: Path, found: Comparison) -> dict[str, Any]:
         "own": [
             (name, [card.get(name) for card in cards]) for name in dict.fromkeys(n for card in cards for n in card)
         ],
+        "lead": lead(found),
         "bases": [one.metrics("base")["name"] for one in found.experiments],
     }
 
 
-def judged(one: Experiment, times: Mapping[str, Record]) -> str:
-    """What the judge was paid for in that run, as far as it was asked anything."""
+def judged(one: Experiment, times: Mapping[str, Record]) -> tuple[str, str]:
+    """How often the judge was asked in that run, and what that cost."""
     record = times.get("judge", {})
     if not record.get("judge_calls"):
-        return "no call"
+        return "none", ""
     model = one.metrics("judge")["judge"]["model"]
-    return f"{record['judge_calls']} calls, " + cost(
-        model, record["judge_tokens_in"], record["judge_tokens_out"], PRICES
-    ).removeprefix("cost: ")
+    paid = cost(model, record["judge_tokens_in"], record["judge_tokens_out"], PRICES)
+    return number(record["judge_calls"]), re.split(", at |:", paid.removeprefix("cost: "))[0]
+
+
+def lead(found: Comparison) -> str:
+    """How much better the first of the ranking is, and how sure that is: than the baseline, or than the second."""
+    best = found.ranking[0]
+    other = best or found.ranking[1]
+    entry, names = found.entries["val", found.by][other], [one.name for one in found.experiments]
+    if "not_scored" in entry:
+        return f"{names[other]} is not scored: {entry['not_scored']}."
+    gap, told = entry["difference"], f"on {number(entry['n'])} cases"
+    word = {"better": "better than", "worse": "worse than", "different": "different from"}.get(verdict(entry))
+    said = f"{word} {names[0]}" if word else f"not shown to differ from {names[0]}"
+    place = "" if best else ", which comes second,"
+    unit = entry["unit"]
+    return f"{names[other]}{place} is {said}: a difference of {number(gap['value'])} {interval(gap)} {unit}, {told}."
 
 
 def print_table(found: Comparison, console: Console) -> None:

@@ -71,10 +71,15 @@ def surety(entry: Entry) -> str:
     words = []
     if entry.get("p") is not None:
         several = entry.get("tests", 1) > 1
-        words.append(f"p {number(entry['p'])}" + (f", Holm {number(entry['p_holm'])}" if several else ""))
+        words.append(f"p {chance(entry['p'])}" + (f", Holm {chance(entry['p_holm'])}" if several else ""))
     if entry.get("detectable") is not None:
         words.append(f"detectable {number(entry['detectable'])}")
     return "; ".join(words)
+
+
+def chance(p: float) -> str:
+    """A p value, in two digits that count; below what 1,000 resamples could tell, no more than that."""
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
 TITLES: dict[str, str] = {
@@ -106,8 +111,10 @@ def headline(test: Mapping[str, Entry], recipe: Mapping[str, Any]) -> Headline:
     )
     if found == "no interval":
         return Headline(found, "Not known whether it is better", f"{sentence}, on {counted}; {entry['no_interval']}.")
-    ends = f"95 % interval: {_change(gap['low'])} to {_change(gap['high'])}"
-    return Headline(found, TITLES[found], f"{sentence} ({ends}), on {counted}.")
+    one, other = (_change(gap[end]) for end in (("high", "low") if gap["high"] < 0 else ("low", "high")))
+    (value, _, kind), (_, _, same) = one.partition(" "), other.partition(" ")  # kind: "% lower", said once if it can be
+    ends = f"{value if kind == same else one} to {other}"
+    return Headline(found, TITLES[found], f"{sentence} (95 % interval: {ends}), on {counted}.")
 
 
 def _by_figure(name: str, entry: Entry) -> Headline:

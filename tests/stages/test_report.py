@@ -125,7 +125,7 @@ def test_headline_says_by_how_much_how_sure_and_on_how_many(walked: Path) -> Non
     assert found["difference"]["high"] < 0
     sentence = re.search(r'<p class="lead">(.*?)</p>', html(walked))
     assert sentence and "on 18 test cases from 18 conversation groups" in sentence[1]
-    assert re.search(r"\d times lower \(95 % interval: \d.* times lower to \d.* times lower\)", sentence[1])
+    assert re.search(r"\d times lower \(95 % interval: \d\S* to \d\S* times lower\)", sentence[1])
     assert "<h1>Better than its base</h1>" in html(walked)
     assert markdown(walked).startswith("# Better than its base: persona on parley-tiny\n")
 

@@ -67,10 +67,10 @@ def perplexity(low: float, value: float, high: float) -> dict[str, Any]:
 def test_headline_says_small_changes_in_percent_and_large_ones_in_times() -> None:
     found = headline({"perplexity": perplexity(math.log(0.9), math.log(0.95), math.log(0.98))}, {})
     assert found.title == "Better than its base"
-    assert "5.00 % lower (95 % interval: 10.0 % lower to 2.00 % lower), on 50 test cases from 20" in found.sentence
+    assert "5.00 % lower (95 % interval: 2.00 to 10.0 % lower), on 50 test cases from 20" in found.sentence
     found = headline({"perplexity": perplexity(math.log(2), math.log(4), math.log(8))}, {})
     assert found.title == "Worse than its base"
-    assert "4.00 times higher (95 % interval: 2.00 times higher to 8.00 times higher)" in found.sentence
+    assert "4.00 times higher (95 % interval: 2.00 to 8.00 times higher)" in found.sentence
     found = headline({"perplexity": perplexity(math.log(0.9), 0.0, math.log(1.1))}, {})
     assert found.title == "No difference from its base shown"
     assert "the same (95 % interval: 10.0 % lower to 10.0 % higher)" in found.sentence
@@ -102,6 +102,7 @@ def test_entries_keep_the_order_of_the_params_and_lose_none() -> None:
 
 def test_surety_says_what_is_known_of_chance() -> None:
     known = {"p": 0.0125, "p_holm": 0.05, "tests": 4, "detectable": 1.5}
-    assert surety(known) == "p 0.0125, Holm 0.0500; detectable 1.50"
-    assert surety({"p": 1.0, "p_holm": 1.0, "tests": 1, "detectable": None}) == "p 1.00"
+    assert surety(known) == "p 0.013, Holm 0.05; detectable 1.50"
+    assert surety({"p": 1.0, "p_holm": 1.0, "tests": 1, "detectable": None}) == "p 1"
+    assert surety({"p": 0.0005}) == "p < 0.001"
     assert surety({"p": None, "detectable": None}) == surety({}) == ""
