@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from parley.conversation import Conversation, Turn, from_sharegpt, to_sharegpt
 from parley.errors import ParleyError
+from parley.files import read_json, sha256_file
 from parley.jsonl import rows_of
 
 Finish = Literal[
@@ -120,3 +121,21 @@ def generations_for(path: Path, cases: list[Case]) -> dict[str, Generation]:
             f"no case (first: {first}): the file belongs to other cases; make it again with `dvc repro`"
         )
     return generations
+
+
+def made_of(evaluated: Path) -> dict[str, str]:
+    """The sha256 of each file of data/eval that figures are made of, as scores.json and judge.json record it."""
+    files = {name: evaluated / f"{name}.jsonl" for name in ("cases", "tuned", "base")}
+    return {name: sha256_file(path) for name, path in files.items() if path.is_file()}
+
+
+def of_one_run(figures: Path, evaluated: Path) -> None:
+    """Raises ParleyError where a file of figures was made of other answers than those that lie in data/eval."""
+    found = made_of(evaluated)
+    recorded = read_json(figures).get("made_of", found)  # a judge that was not asked has looked at nothing
+    other = [f"{name}.jsonl" for name, sha in found.items() if recorded[name] != sha]
+    if other:
+        raise ParleyError(
+            f"{figures} was made of another {' and '.join(other)} than lies in {evaluated}: files of two runs stand "
+            "here, as after a `git checkout` of metrics; `make repro` makes them one run's again"
+        )

@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import Field
 
-from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_for
+from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_for, made_of
 from parley.files import write_json
 from parley.jsonl import rows_into
 from parley.judging.answers import FORMAT
@@ -102,7 +102,8 @@ def main(root: Path) -> None:
         metrics["pairwise"] = pairwise_summary(duels, resamples=RESAMPLES, seed=seed)
     metrics = adjusted(metrics)
     check = accuracy(docket.trials, rest[2 * len(duels) :], resamples=RESAMPLES, seed=seed)
-    write_json(root / "metrics/judge.json", {"status": "scored", "judge": judge, "metrics": metrics, "check": check})
+    found = {"status": "scored", "judge": judge, "metrics": metrics, "check": check}
+    write_json(root / "metrics/judge.json", {**found, "made_of": made_of(root / "data/eval")})
     add_timing(judge_calls=asker.calls, judge_tokens_in=asker.tokens_in, judge_tokens_out=asker.tokens_out)
 
 

@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import Field
 
 from parley.conversation import ToolCall
+from parley.evaluation import of_one_run
 from parley.files import publish
 from parley.params import Section, read_section, read_yaml
 from parley.plugins import plugin_file, plugin_names
@@ -43,6 +44,8 @@ class Settings(Section):
 def main(root: Path) -> None:
     """Reads every figure of the walk and lays them out twice: with samples, and without."""
     params = read_section(root, "report", Settings)
+    for name in ("scores", "judge"):
+        of_one_run(root / f"metrics/{name}.json", root / "data/eval")
     facts = read_facts(root)
     found: list[Sample] = list(samples(root / "data/eval", params.samples))
     for name, answers in (("report.html", found), ("report.md", [])):

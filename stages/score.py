@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import Field
 
-from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_for
+from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_for, made_of
 from parley.files import sha256_file, write_json
 from parley.jsonl import rows_into
 from parley.params import Section, read_section, read_value
@@ -81,7 +81,7 @@ def main(root: Path) -> None:
     if params.scorecard != "none":
         card = plugin("scorecards", params.scorecard, key="score.scorecard")
         recipe = block(card.score(cases, Both(tuned, base, params.resamples, seed)))
-    write_json(root / "metrics/scores.json", {**scores, "recipe": recipe})
+    write_json(root / "metrics/scores.json", {**scores, "recipe": recipe, "made_of": made_of(root / "data/eval")})
     add_timing(cases=sha256_file(root / "data/eval/cases.jsonl"))  # `make compare` counts the looks at a test split
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from parley.errors import ParleyError, near_misses
-from parley.evaluation import Score, Unscored, cases_of
+from parley.evaluation import Score, Unscored, cases_of, of_one_run
 from parley.files import read_json
 from parley.jsonl import rows_of
 from parley.params import read_yaml
@@ -74,6 +74,8 @@ def read_experiments(root: Path, names: Sequence[str], scratch: Path) -> list[Ex
             missing = [file for file in FILES if not (place / file).is_file()]
             if missing:
                 raise ParleyError(f"{name} has no {missing[0]}: {how(name)}")
+            for figures in ("scores", "judge"):
+                of_one_run(place / f"metrics/{figures}.json", place / "data/eval")
             found.append(Experiment(name, place))
     return found
 

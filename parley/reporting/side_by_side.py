@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from parley.conversation import Turn
-from parley.errors import ParleyError
 from parley.evaluation import Case, Generation, cases_of, generations_of
 from parley.jsonl import rows_of
 
@@ -95,16 +94,9 @@ def samples(evaluated: Path, most: int) -> Iterator[Sample]:
             latest,
             case.reference,
             case.labels,
-            {model: answer_to(case, found, evaluated / f"{model}.jsonl") for model, found in models.items()},
+            {model: found[case.id] for model, found in models.items()},
             {model: verdicts.get((case.id, model), []) for model in models},
         )
-
-
-def answer_to(case: Case, generations: Mapping[str, Generation], path: Path) -> Generation:
-    """One model's answer to a case."""
-    if case.id not in generations:
-        raise ParleyError(f"{path} has no generation for case {case.id!r}: run `dvc repro`, which makes it again")
-    return generations[case.id]
 
 
 def last_turns(case: Case) -> tuple[Sequence[Turn], Sequence[Turn]]:

@@ -385,6 +385,7 @@ def test_samples_can_be_filtered_by_what_the_recipe_says_of_them(inputs: Path) -
     for number, row in enumerate(rows):
         row["labels"] = {"cell": f"<b>{number % 2}", "own": str(number), "all": "same"}
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    score.main(inputs)
     report.main(inputs)
     page = html(inputs)
     assert re.findall(r"&lt;b&gt;(\d) \((\d+)\)</label>", page) == [("0", "6"), ("1", "6")]
@@ -442,9 +443,15 @@ def test_metrics_file_without_what_is_needed_is_named(inputs: Path) -> None:
         report.main(inputs)
 
 
-def test_missing_answer_is_named(inputs: Path) -> None:
-    path = inputs / "data/eval/tuned.jsonl"
-    rows = [line for line in path.read_text().splitlines() if json.loads(line)["id"] != "c1#3"]
-    path.write_text("\n".join(rows) + "\n")
-    with pytest.raises(ParleyError, match=r"tuned.jsonl has no generation for case 'c1#3'"):
+@pytest.mark.parametrize("name", ["scores", "judge"])
+def test_figures_and_answers_of_two_runs_make_no_report(inputs: Path, name: str) -> None:
+    answers = inputs / "data/eval/tuned.jsonl"
+    change(inputs / f"metrics/{name}.json", made_of=read_json(inputs / "metrics/scores.json")["made_of"])
+    report.main(inputs)
+    before = html(inputs)
+    answers.write_text(answers.read_text().replace("tuned answer 2", "another answer 2"))
+    if name == "judge":
+        score.main(inputs)  # now scores.json fits, and judge.json does not
+    with pytest.raises(ParleyError, match=rf"metrics/{name}.json was made of another tuned.jsonl .* `make repro`"):
         report.main(inputs)
+    assert html(inputs) == before
