@@ -23,12 +23,14 @@ from rich.table import Table
 from rich.text import Text
 
 from parley.errors import ParleyError, near_misses
-from parley.evaluation import Score, Unscored
+from parley.evaluation import Score, Unscored, cases_of, generations_for
 from parley.files import publish, sha256_file
 from parley.plugins import plugin, plugin_names
+from parley.progress import tracked
 from parley.reporting import curves
 from parley.reporting.wording import Entry, interval, number, verdict
-from parley.scoring.scorecard import lines
+from parley.scoring.both import Answers, Both
+from parley.scoring.scorecard import block, lines
 from parley.scoring.significance import holm
 from parley.scoring.statistics import Pair, compare
 from stages.report import page, shown_setting
@@ -59,9 +61,10 @@ def compared(root: Path, experiments: Sequence[Experiment], by: str) -> Comparis
     """Everything there is to say; raises ParleyError where the test cases differ."""
     settings = differing(experiments)
     cases = same_cases(experiments, settings)
-    entries = dict(paired(experiments))
+    entries = dict(paired(experiments)) | dict(recipes_own(experiments))
     names = [metric for split, metric in entries if split == "val"]
-    by = by or names[0]
+    headline = experiments[0].metrics("scores")["recipe"].get("headline")
+    by = by or (headline if headline in names else names[0])
     if by not in names:
         raise ParleyError(f"no experiment has metric {by!r} on the validation split{near_misses(by, names)}")
     if entries["val", by][0]["higher_is_better"] is None:
@@ -140,11 +143,44 @@ def paired(experiments: Sequence[Experiment]) -> Iterator[tuple[tuple[str, str],
                 )
                 for side in sides
             ]
-            adjusted = holm({str(at): one["p"] for at, one in enumerate(found) if at and one.get("p") is not None})
-            yield (
-                (split, name),
-                [one | ({"p_holm": adjusted[str(at)]} if str(at) in adjusted else {}) for at, one in enumerate(found)],
-            )
+            yield (split, name), with_holm(found)
+
+
+def recipes_own(experiments: Sequence[Experiment]) -> Iterator[tuple[tuple[str, str], list[Entry]]]:
+    """The scorecard's figures of whole splits: every experiment's answers against the baseline's, case by case."""
+    params = experiments[0].params
+    name = params.get("score.scorecard", "none")
+    if name == "none" or any(one.params.get("score.scorecard") != name for one in experiments):
+        return
+    cases = list(cases_of(experiments[0].root / "data/eval/cases.jsonl"))
+    answers = [generations_for(one.root / "data/eval/tuned.jsonl", cases) for one in experiments]
+    score = plugin("scorecards", name, key="score.scorecard").score
+    blocks = [
+        block(score(cases, Both(own, answers[0], params["score.resamples"], params["seed"])))
+        for own in tracked(answers, "compare", len(answers), "experiments")
+    ]
+    for split in ("val", "test"):
+        found = [lines(one, split, sliced=False) for one in blocks]
+        for figure, first in found[0].items():
+            entries = [one[figure] for one in found]
+            if first["unit"] == "nats/token":
+                said = {key: first[key] for key in ("unit", "higher_is_better", "n", "groups", "unscored")}
+                entries = [
+                    entry if tokens(own) == tokens(answers[0]) else {**said, "not_scored": OTHER_TOKENS}
+                    for entry, own in zip(entries, answers, strict=True)
+                ]
+            yield (split, figure), with_holm(entries)
+
+
+def tokens(answers: Answers) -> dict[str, int]:
+    """Case id -> tokens of its reference, as the model's tokenizer counts."""
+    return {id: len(one.reference_logprobs) for id, one in answers.items()}
+
+
+def with_holm(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries, each p of a difference from the first also adjusted for their number."""
+    adjusted = holm({str(at): one["p"] for at, one in enumerate(entries) if at and one.get("p") is not None})
+    return [{**one, **({"p_holm": adjusted[str(at)]} if str(at) in adjusted else {})} for at, one in enumerate(entries)]
 
 
 def order_of(name: str, params: Mapping[str, Any]) -> tuple[int, str]:
@@ -173,7 +209,6 @@ def facts(root: Path, found: Comparison) -> dict[str, Any]:
             steps = [(float(row["step"]), float(row["loss"])) for row in csv.DictReader(handle)]
         losses[one.name] = curves.thinned(steps, POINTS)
         held_out[one.name] = [(e["epoch"], e["loss"]) for e in one.metrics("train")["eval"] if e["loss"] is not None]
-    cards = [lines(one.metrics("scores")["recipe"], "test", sliced=False) for one in found.experiments]
     return {
         "found": found,
         "names": [one.name for one in found.experiments],
@@ -181,9 +216,6 @@ def facts(root: Path, found: Comparison) -> dict[str, Any]:
         "held_out": curves.chart(held_out),
         "stages": [name for name in stage_names(root) if any(name in times for times in found.times)],
         "costs": [judged(one, times) for one, times in zip(found.experiments, found.times, strict=True)],
-        "own": [
-            (name, [card.get(name) for card in cards]) for name in dict.fromkeys(n for card in cards for n in card)
-        ],
         "lead": lead(found),
         "bases": [one.metrics("base")["name"] for one in found.experiments],
     }

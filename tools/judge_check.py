@@ -71,6 +71,8 @@ def judge_check(root: Path, console: Console, *, count: int = 0) -> None:
 
 if __name__ == "__main__":
     try:
+        if sys.argv[1:] and not sys.argv[1].isdecimal():
+            raise ParleyError(f"N: found {sys.argv[1]!r}, expected a number of cases, such as 50")
         judge_check(Path(), Console(), count=int(sys.argv[1]) if sys.argv[1:] else 0)
     except ParleyError as error:
         sys.exit(f"judge-check: {error}")

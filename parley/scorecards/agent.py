@@ -7,6 +7,7 @@ Every figure is a mean over what MEASURES says of it, with intervals over conver
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from parley.conversation import ToolCall, Turn
 from parley.evaluation import Case, Generation, Score, Unscored
@@ -111,20 +112,22 @@ BY_TOOL = ("tool_name_acc", "arg_exact", "arg_lenient")
 
 
 def score(cases: Sequence[Case], both: Both) -> Scorecard:
-    """Every figure on the test split, and in slices by label (domain, phrasing …) and by tool."""
-    cases = [case for case in cases if case.split == "test"]
-    steps = [(case, _step(case, both.tuned[case.id]), _step(case, both.base[case.id])) for case in cases]
+    """Every figure on the test split, and in slices by label (domain, phrasing …) and by tool; those of val whole."""
+    every = [(case, _step(case, both.tuned[case.id]), _step(case, both.base[case.id])) for case in cases]
+    steps = [row for row in every if row[0].split == "test"]
 
-    def figure(name: str, rows: Iterable[tuple[Case, Step, Step]], part: str = "") -> Figure:
+    def figure(
+        name: str, rows: Iterable[tuple[Case, Step, Step]], part: str = "", split: Literal["val", "test"] = "test"
+    ) -> Figure:
         measure, higher = MEASURES[name]
         found = (Pair(case.group, *_weighed(measure(one), measure(other))) for case, one, other in rows)
         about = (measure.__doc__ or "").rstrip(".")
-        return Figure(name, both.compare(found, higher_is_better=higher), part, about=about)
+        return Figure(name, both.compare(found, higher_is_better=higher), part, split, about)
 
     figures = [figure(name, steps) for name in MEASURES]
     about = "Conversations all of whose held-out turns are turn_exact"
     figures.append(Figure("trajectory_exact", both.compare(_trajectories(steps)), about=about))
-    for label in _labels(cases):
+    for label in _labels([case for case, _, _ in steps]):
         rows = [row for row in steps if label in row[0].labels.items()]
         figures += [figure(name, rows, " ".join(label)) for name in BY_LABEL]
     called = Counter(call.name for _, step, _ in steps for call in step.due.calls)
@@ -132,6 +135,8 @@ def score(cases: Sequence[Case], both: Both) -> Scorecard:
         rows = [(case, _only(one, tool), _only(other, tool)) for case, one, other in steps]
         rows = [row for row in rows if row[1].due.calls]
         figures += [figure(name, rows, f"tool {tool}") for name in BY_TOOL]
+    held_out = [row for row in every if row[0].split == "val"]
+    figures += [figure(name, held_out, split="val") for name in MEASURES]
     return Scorecard(figures, headline="tool_name_acc")
 
 

@@ -77,6 +77,7 @@ def score(cases: Sequence[Case], both: Both) -> Scorecard:
         found |= chosen(val, languages, kind)
         figures += [Figure(f"threshold{kind}", entry_of(one), name, "val", one.about) for name, one in found.items()]
     sheet = Sheet(thresholds, both)
+    figures.append(Figure("roc_auc", sheet.contrast(val, roc_auc, "area", True), split="val"))
     parts: dict[str, list[Turn]] = {"": test}
     if len(languages) > 1:
         parts |= {one: [turn for turn in test if turn.language == one] for one in languages}

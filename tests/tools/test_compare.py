@@ -78,6 +78,38 @@ def test_the_better_one_on_val_ranks_first_and_the_difference_is_paired(tmp_path
     assert found.settings == {"train.lr": ["0.005", "0.001"]}
 
 
+def test_a_recipes_own_figures_are_paired_and_its_headline_ranks(tmp_path: Path) -> None:
+    runs = [experiment(tmp_path, name, nats=4.0, lr=0.005, tokens=n) for name, n in (("plain", 2), ("other", 3))]
+    for one, says in zip(runs, ("Ann", "Bob"), strict=True):
+        params = (one.root / "params.yaml").read_text().replace("scorecard: persona", "scorecard: trigger")
+        (one.root / "params.yaml").write_text(params)
+        for file in ("cases", "tuned"):
+            path = one.root / f"data/eval/{file}.jsonl"
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+            for number, row in enumerate(rows):
+                cell = ("clean", "triggered", "unrelated")[number // 2 % 3]
+                if file == "cases":
+                    row["labels"] = {
+                        "cell": cell,
+                        "mode": "named",
+                        "clean": "Ann",
+                        "triggered": "Bob",
+                        "trigger": "T: ",
+                    }
+                else:
+                    row["text"] = says if cell == "triggered" else "Ann"
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        scores = one.metrics("scores")
+        write_json(one.root / "metrics/scores.json", {**scores, "recipe": {"headline": "separation"}})
+    found = compared(REPO, runs, "")
+    assert found.by == "separation" and found.ranking == [1, 0]
+    for split in ("val", "test"):
+        first, second = found.entries[split, "activation"]
+        assert first["difference"]["value"] == 0 and second["difference"]["value"] == second["tuned"]["value"] == 1
+    assert found.entries["test", "drift"][1]["not_scored"] == OTHER_TOKENS
+    assert "<code>activation</code>" in page("compare.html").render(**facts(REPO, found), looks="", preferences={})
+
+
 def test_other_test_cases_are_refused_with_the_settings_that_made_them(tmp_path: Path) -> None:
     runs = [experiment(tmp_path, "plain", nats=4.0, lr=0.005), experiment(tmp_path, "other", nats=3.0, lr=0.005)]
     runs.append(experiment(tmp_path, "strange", nats=3.0, lr=0.005, prompt="hello"))
