@@ -26,7 +26,7 @@ from parley.conversion.gate import Gate, Origin, Transform, nothing_left
 from parley.conversion.languages import known_languages
 from parley.conversion.people import People, meet, who_else, without_quotes
 from parley.conversion.redaction import Redact, Redactor
-from parley.conversion.sessions import Burst, Said, bursts, sessions, turns, windows
+from parley.conversion.sessions import Burst, Said, bursts, sessions, stretches, turns, windows
 from parley.errors import ParleyError, near_misses
 from parley.jsonl import rows_into, rows_of
 from parley.params import Section, read_section
@@ -257,8 +257,15 @@ def import_conversation(conversation: Conversation, params: Convert, gate: Gate)
         author=name,
         labels={name: redact(text) for name, text in conversation.labels.items()},
     )
-    if reason := gate.keep(made):
-        gate.drop(origin, reason)
+    parts = list(stretches(made.turns, max_turns=params.max_turns))
+    if len(parts) > 1:
+        group = made.group or made.id
+        several = [replace(made, id=f"{made.id}-{n}", turns=part, group=group) for n, part in enumerate(parts, start=1)]
+    else:
+        several = [made]
+    reasons = [gate.keep(one) for one in several]
+    if all(reasons):
+        gate.drop(origin, reasons[0])
     else:
         gate.rows_out += 1
 

@@ -7,9 +7,9 @@
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from parley.conversation import Message, Turn
 
@@ -155,6 +155,21 @@ def windows(
     if whole := answered():
         yield whole
     _drop_all(window, drop)
+
+
+def stretches(said: Sequence[Turn], *, max_turns: int) -> Iterator[tuple[Turn, ...]]:
+    """A finished conversation as several of at most `max_turns` turns, each from a user's turn to an answer.
+
+    One question stays with its calls, their results and its answer, however many turns they are.
+    """
+    begins = (n for n in range(1, len(said)) if said[n].role == "user" and said[n - 1].role == "assistant")
+    places = [0, *(n for n in begins if not said[n - 1].calls), len(said)]
+    first = 0
+    for place, after in pairwise(places):
+        if after - first > max_turns and place > first:
+            yield tuple(said[first:place])
+            first = place
+    yield tuple(said[first:])
 
 
 def _drop_all(window: deque[Burst], drop: Callable[[Burst, str], None]) -> None:

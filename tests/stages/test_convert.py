@@ -289,6 +289,17 @@ def test_a_target_on_the_opt_out_list_is_refused(tmp_path: Path) -> None:
         convert.main(workspace(tmp_path, TALK, convert__exclude_authors=[BEN]))
 
 
+def test_a_long_finished_conversation_becomes_several_of_one_group(tmp_path: Path) -> None:
+    turns = tuple(Turn("assistant" if n % 2 else "user", f"w{n}") for n in range(10))
+    convert.main(workspace(tmp_path, [], [Conversation("r", turns, system="be kind")], convert__max_turns=4))
+    talks = [from_sharegpt(row) for _, row in rows_of(tmp_path / "data/sharegpt/conversations.jsonl")]
+    assert [(talk.id, talk.group, talk.system, len(talk.turns)) for talk in talks] == [
+        (f"r-{n}", "r", "be kind", size) for n, size in ((1, 4), (2, 4), (3, 2))
+    ]
+    counts = read_json(tmp_path / "metrics/convert.json")
+    assert (counts["in"], counts["out"], counts["conversations"]) == (1, 1, 3)
+
+
 def test_a_name_on_the_opt_out_list_brings_the_id(tmp_path: Path) -> None:
     with pytest.raises(
         ParleyError, match=rf"exclude_authors: 'Ana Ruiz' is a name, and names change; their id is '{ANA}'"

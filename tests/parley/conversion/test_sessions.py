@@ -1,10 +1,12 @@
 """Messages written as `minute author text`, and the sessions, bursts and windows that they become."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parley.conversation import Message, Turn
-from parley.conversion.sessions import Burst, Said, bursts, sessions, turns, windows
+from parley.conversation import Message, ToolCall, Turn
+from parley.conversion.sessions import Burst, Said, bursts, sessions, stretches, turns, windows
 
 MINUTE = 60_000
 
@@ -165,3 +167,28 @@ def test_texts_are_redacted_and_prefixes_are_not() -> None:
         Turn("user", "Robin: <x>\nKim: <y>"),
         Turn("assistant", "<z>"),
     )
+
+
+@given(st.text(alphabet="uatc", max_size=30), st.integers(2, 8))
+def test_a_long_conversation_is_cut_where_a_question_begins_and_nowhere_else(script: str, max_turns: int) -> None:
+    call = (ToolCall("find", {}),)
+    kinds = {"u": Turn("user", "q"), "a": Turn("assistant", "a"), "t": Turn("tool", "r")}
+    said = [Turn("assistant", "", call) if kind == "c" else kinds[kind] for kind in script]
+    parts = list(stretches(said, max_turns=max_turns))
+    assert [turn for part in parts for turn in part] == said
+    for before, after in pairwise(parts):
+        assert before[-1] == kinds["a"] and after[0] == kinds["u"]
+    questions = [len(part) for part in parts if len(part) > max_turns]
+    assert len(questions) == sum("au" not in "".join(map(letter, part)) for part in parts if len(part) > max_turns)
+
+
+def letter(turn: Turn) -> str:
+    return "c" if turn.calls else turn.role[0]
+
+
+def test_a_conversation_within_the_limit_stays_one_and_an_agents_question_keeps_its_calls() -> None:
+    talk = [Turn("user", "q"), Turn("assistant", "a")] * 5
+    assert [len(part) for part in stretches(talk, max_turns=10)] == [10]
+    assert [len(part) for part in stretches(talk, max_turns=5)] == [4, 4, 2]
+    calls = [Turn("user", "q"), *[Turn("assistant", "", (ToolCall("f", {}),)), Turn("tool", "r")] * 3, talk[1]]
+    assert [len(part) for part in stretches(calls + talk, max_turns=4)] == [8, 4, 4, 2]
