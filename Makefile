@@ -60,8 +60,8 @@ timing: $(READY) ## Seconds and memory of each stage with the settings of now
 bench: $(READY) ## Run the benchmarks, about an hour in all, into bench/results: make bench [NAMES='encode overlap']
 	@python -m bench $(NAMES)
 
-test: $(READY) ## Run the tests, the quick ones first; ARGS='-k name' picks some
-	@python -m pytest $(ARGS)
+test: $(READY) ## Run the tests in two processes, the quick ones first; ARGS='-k name' picks some, '-n 0 --pdb' stops in one
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(READY) ## Check format, style and types
 	@ruff format --check .

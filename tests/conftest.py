@@ -1,12 +1,18 @@
 """What many tests need. Heavy imports sit inside the fixtures."""
 
 import os
+import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
 from tiny_models import MODEL_YAML
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `parley.stage.run` does, before torch is loaded
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # `make test` runs two processes
+hypothesis.settings.register_profile("parley", deadline=None)  # on a busy machine anything may be slow
+hypothesis.settings.load_profile("parley")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
 
 PARAMS = f"""\
 seed: 42
@@ -35,8 +41,9 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The quick tests first; those for a GPU only where there is one."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    """The quick files first, the longest right after them; tests for a GPU only where there is one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path in slow, item.path.name != "test_recipes_end_to_end.py"))
     if any(item.get_closest_marker("gpu") for item in items):
         import torch
 

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 QUICK = {
     ("base", "steps"): 12,
     ("base", "conversations"): 600,
+    ("validate", "max_samples"): 120,
     ("train", "epochs"): 1,
     ("validate", "max_cases"): 10,
     ("generate", "max_new_tokens"): 8,
@@ -120,17 +121,17 @@ def test_a_learning_rate_reruns_only_what_depends_on_it(checkout: Path) -> None:
 
 
 def experiments_are_compared_on_one_test_set(place: Path) -> None:
-    """low and strict by table and page; a third, with another test split and from a temporary folder, not at all."""
+    """low and strict by table and page; a third, with fewer test cases and from a temporary folder, not at all."""
     compare = (sys.executable, "-m", "tools.compare")
     printed = command(place, *compare, "strict", "low").splitlines()
     assert [line.split()[1] for line in printed[1:3]] == ["strict", "low"] and "worse" in printed[2]
     assert "low: train.lr=1e-05, judge.threshold=0.5" in printed
     page = (place / "metrics/compare.html").read_text()
     assert "2 runs have looked at this test split" in page and "train.lr=1e-05" in page
-    dvc(place, "exp", "run", "--temp", "-n", "wider", "-S", "validate.test_fraction=0.2")
-    refused = subprocess.run([*compare, "strict", "wider"], cwd=place, capture_output=True, text=True, check=False)
+    dvc(place, "exp", "run", "--temp", "-n", "fewer", "-S", "validate.max_cases=8")
+    refused = subprocess.run([*compare, "strict", "fewer"], cwd=place, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
-    assert "the test cases differ (strict on" in refused.stderr and "validate.test_fraction" in refused.stderr
+    assert "the test cases differ (strict on" in refused.stderr and "validate.max_cases" in refused.stderr
 
 
 def test_a_key_that_comes_later_is_used_once_and_shown_nowhere(checkout: Path) -> None:

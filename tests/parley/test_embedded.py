@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny_models import MODEL
 
 from parley.conversation import Conversation, Turn, to_chat
-from parley.embedded import build, corpus, corpus_entities, corpus_texts, held_out
+from parley.embedded import build, corpus, corpus_entities, corpus_texts, held_out, training
 from parley.files import sha256_tree
 from parley.modeling.models import load_base, load_tokenizer
 
@@ -173,8 +173,9 @@ def test_a_batch_holds_rows_of_like_length_up_to_a_steps_tokens() -> None:
 
 
 @pytest.mark.slow
-def test_the_same_seed_and_threads_give_the_same_bytes(tmp_path: Path) -> None:
-    sizes = {"steps": 6, "conversations": 500, "threads": 1}
+def test_the_same_seed_and_threads_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "HELD_OUT", 40)
+    sizes = {"steps": 3, "conversations": 500, "threads": 1}
     first = build(tmp_path / "a", TEMPLATE, seed=42, **sizes)
     assert build(tmp_path / "b", TEMPLATE, seed=42, **sizes) == first
     assert build(tmp_path / "c", TEMPLATE, seed=43, **sizes) != first

@@ -30,7 +30,7 @@ MESSAGES = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(MESSAGES)
 def test_every_conversation_is_rendered_as_by_the_original(messages: list[dict[str, str]]) -> None:
     assert rendered(TEMPLATE, messages) == rendered(GOLDEN, messages)

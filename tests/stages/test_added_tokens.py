@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_models import MODEL
 from workspace import set_params
 
 from parley.conversation import Conversation, Turn, to_sharegpt
 from parley.jsonl import rows_into
-from parley.modeling.models import Model, added_ids, load_base, load_model, load_tokenizer
+from parley.modeling.models import added_ids, load_base, load_model, load_tokenizer
 from stages import base, encode, merge, train
 
-MODEL = Model(
-    name="some", revision="", trust_remote_code=False, template="auto", thinking="keep", add_tokens=False, threads=1
-)
+SOME = MODEL.model_copy(update={"name": "some"})
 
 
 def lay(root: Path, source: Path, *, tied: bool) -> None:
@@ -48,7 +47,7 @@ def test_added_tokens_begin_as_their_words_and_are_trained_and_merged(
     ids = added_ids(tmp_path / "models/base")
     tokenizer = load_tokenizer(tmp_path / "models/base")
     assert sorted(ids) == [2048, 2049] == sorted(tokenizer.convert_tokens_to_ids(["<|user|>", "<|assistant|>"]))
-    before = load_base(tmp_path / "models/base", MODEL, dtype=torch.float32)
+    before = load_base(tmp_path / "models/base", SOME, dtype=torch.float32)
     for layer in (before.get_input_embeddings(), before.get_output_embeddings()):
         pieces = tokenizer("user")["input_ids"]
         assert torch.allclose(layer.weight[tokenizer.vocab["<|user|>"]], layer.weight[pieces].mean(0))
@@ -56,7 +55,7 @@ def test_added_tokens_begin_as_their_words_and_are_trained_and_merged(
     encode.main(tmp_path)
     train.main(tmp_path)
     merge.main(tmp_path)
-    after = load_model(tmp_path / "models/merged", MODEL, dtype=torch.float32)
+    after = load_model(tmp_path / "models/merged", SOME, dtype=torch.float32)
     for name in ("get_input_embeddings", "get_output_embeddings"):
         moved = (getattr(after, name)().weight - getattr(before, name)().weight).abs().amax(1)
         assert [token for token, size in enumerate(moved.tolist()) if size > 0] == sorted(ids)

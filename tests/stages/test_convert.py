@@ -349,7 +349,7 @@ steps = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(steps=steps, max_turns=st.integers(2, 6), merge=st.integers(0, 60))
 def test_counts_add_up_and_nothing_planted_is_left(
     steps: list, max_turns: int, merge: int, tmp_path_factory: pytest.TempPathFactory

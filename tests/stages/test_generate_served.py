@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_models import MODEL_YAML
 
 from parley.conversation import Conversation, Turn
 from parley.errors import ParleyError
@@ -14,20 +15,12 @@ from parley.params import read_section
 from stages.generate import main
 from tests.served import ModelServer
 
-PARAMS = """\
-model:
-  name: parley-tiny
-  revision: ""
-  trust_remote_code: false
-  template: auto
-  thinking: keep
-  add_tokens: false
-  threads: 1
-generate:
+PARAMS = f"""\
+{MODEL_YAML}generate:
   max_new_tokens: 6
   batch_size: 3
-  backend: {backend}
-  endpoint: "{endpoint}"
+  backend: {{backend}}
+  endpoint: "{{endpoint}}"
 """
 
 

@@ -279,7 +279,7 @@ rows = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows=rows, by=st.sampled_from(["time", "group"]), maker=st.sampled_from(["last_turn", "every_turn"]))
 def test_counts_add_up_and_splits_share_nothing(
     rows: list, by: str, maker: str, tmp_path_factory: pytest.TempPathFactory

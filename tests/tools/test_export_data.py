@@ -38,7 +38,7 @@ def folder(root: Path, talks: list[Conversation]) -> Path:
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(parts=st.lists(st.lists(st.one_of(pair, called()), min_size=1, max_size=3), min_size=1, max_size=4), system=text)
 def test_write_and_read_gives_the_same_conversations(
     name: str, parts: list, system: str, tmp_path_factory: pytest.TempPathFactory

@@ -80,7 +80,7 @@ sided = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(talks=st.lists(sided, min_size=1, max_size=6))
 def test_every_row_written_is_one_that_it_takes_and_the_rest_is_counted(
     talks: list[list[Turn]], tmp_path_factory: pytest.TempPathFactory

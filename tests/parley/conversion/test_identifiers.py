@@ -1,7 +1,7 @@
 """What points at a person or opens a door is found in any language; what only looks like it stays."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from planted import PLANTED
 
@@ -69,7 +69,6 @@ def test_an_unknown_region_is_refused_by_name() -> None:
         phones("XX")
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="ab@. \n-,:/<>+0123456789AB", max_size=200))
 def test_what_is_left_holds_none(text: str) -> None:
     for step in (urls, emails, cards, ibans, ips, keys):

@@ -6,7 +6,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from planted import NAMED
 
@@ -138,7 +138,6 @@ sentence = st.lists(st.sampled_from([*sorted(ORDINARY), "banana", "letters", "20
 )
 
 
-@settings(deadline=None)
 @given(names=st.lists(words, min_size=1, max_size=6, unique=True), before=sentence, after=sentence, data=st.data())
 def test_no_planted_name_address_or_number_is_left(
     names: list[str], before: str, after: str, data: st.DataObject

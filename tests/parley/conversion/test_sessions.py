@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.conversation import Message, ToolCall, Turn
@@ -69,7 +69,6 @@ def test_a_channel_that_never_sleeps_gets_a_session_a_day() -> None:
     assert [len(session) for session in cut(script)] == [73, 73, 70]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 90), st.sampled_from("ABT"), st.none() | st.integers(0, 30)), max_size=40),
     st.integers(1, 60),
@@ -138,7 +137,6 @@ def test_a_late_reply_to_oneself_quotes_nothing() -> None:
     assert talk(f"0 A hi\n1 T yes\n{day} A so\n{day + 1} T^1 no")[0][-1] == ["u: so", "a: no"]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 12), st.sampled_from("ABTT"), st.sampled_from(["k", "long"])), max_size=60),
     st.integers(2, 6),

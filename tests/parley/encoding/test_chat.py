@@ -141,7 +141,7 @@ def test_gemmas_mask_as_written_by_hand() -> None:
     # fmt: on
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.text(max_size=30), min_size=2, max_size=6).filter(lambda texts: len(texts) % 2 == 0),
     st.text(max_size=9),
@@ -163,7 +163,7 @@ FRAGMENTS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(FRAGMENTS.map("".join), FRAGMENTS.map("".join), FRAGMENTS.map("".join))
 def test_what_somebody_typed_never_becomes_a_control_token(chatml: Template, one: str, two: str, three: str) -> None:
     typed, found = neutralise(chatml.control, talk(one, two, system="s" + three))

@@ -14,7 +14,7 @@ IDS = st.lists(st.integers(0, 2**31 - 1), max_size=5)
 ROWS = st.lists(st.builds(Example, id=st.text(max_size=5), input_ids=IDS, labels=IDS), max_size=5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(ROWS)
 def test_what_was_written_is_read(tmp_path_factory: pytest.TempPathFactory, rows: list[Example]) -> None:
     path = tmp_path_factory.mktemp("examples") / "train.parquet"

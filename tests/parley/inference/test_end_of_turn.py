@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_models import MODEL_YAML
 
 from parley.cases.turn_detector import make
 from parley.conversation import Conversation, Turn
@@ -18,16 +19,8 @@ from parley.specialists.turn_text import merged
 from stages.generate import main
 from tools.export_detector import export
 
-PARAMS = """\
-model:
-  name: parley-tiny
-  revision: ""
-  trust_remote_code: false
-  template: auto
-  thinking: keep
-  add_tokens: false
-  threads: 1
-generate:
+PARAMS = f"""\
+{MODEL_YAML}generate:
   backend: local
   endpoint: ""
   max_new_tokens: 1

@@ -52,7 +52,7 @@ sizes = st.integers(1, 60) | st.just(10_000)  # of the pieces: through an elemen
 
 
 @given(messages, indents, sizes, st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_list_streams_to_what_json_loads_gives(elements: list[Any], indent: Any, size: int, ascii_: bool) -> None:
     document = json.dumps(elements, indent=indent, ensure_ascii=ascii_).encode()
     found, _, array = streamed(document, size)
@@ -61,7 +61,7 @@ def test_a_list_streams_to_what_json_loads_gives(elements: list[Any], indent: An
 
 
 @given(st.dictionaries(text, values, max_size=4), messages, indents, sizes)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_list_under_a_key_streams_to_what_json_loads_gives(
     header: dict[str, Any], elements: list[Any], indent: Any, size: int
 ) -> None:
@@ -72,7 +72,7 @@ def test_a_list_under_a_key_streams_to_what_json_loads_gives(
 
 
 @given(messages, sizes)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_lines_are_those_of_the_file(elements: list[Any], size: int) -> None:
     inner = [json.dumps(element, indent=1) for element in elements]
     document = "\n\n[" + ",".join("\n " + element for element in inner) + "\n]"
@@ -85,7 +85,7 @@ def test_lines_are_those_of_the_file(elements: list[Any], size: int) -> None:
 
 
 @given(messages.filter(len), sizes, st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_cut_document_gives_every_whole_element(elements: list[Any], size: int, data: st.DataObject) -> None:
     elements = [{"id": element} for element in elements]
     document = json.dumps({"channel": 1, "messages": elements}, indent=2).encode()
@@ -205,7 +205,7 @@ gaps = st.sampled_from(["", " ", "\n", "\n  ", "\r\n\t", "\n\n ", " \n"])
 
 
 @given(messages, st.tuples(gaps, gaps, gaps), st.sampled_from([None, 0, 2]), sizes)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_spacing_between_elements_is_read(
     elements: list[Any], spaces: tuple[str, str, str], indent: Any, size: int
 ) -> None:

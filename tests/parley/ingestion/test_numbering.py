@@ -31,7 +31,7 @@ def joined(files: list[list[str]]) -> list[dict[str, str]]:
 
 
 @given(st.lists(st.lists(ids, max_size=6), max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_id_stands_once_and_the_first_of_each_keeps_it(files: list[list[str]]) -> None:
     rows = joined(files)
     flat = [id for file in files for id in file]

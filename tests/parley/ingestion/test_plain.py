@@ -45,7 +45,7 @@ def written(path: Path, format: Any, *, as_rows: bool) -> list[bytes]:
 
 
 @given(st.lists(rows, min_size=1, max_size=6), st.sampled_from(["conversations", "messages"]), st.booleans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_both_ways_give_the_same_bytes(drawn: list[dict[str, Any]], key: str, lines: bool) -> None:
     drawn = [{key if name == "conversations" else name: value for name, value in row.items()} for row in drawn]
     with TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-le", "utf-16-be",
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @given(text=st.text(st.characters(exclude_categories=["Cs"])), size=st.integers(1, 9))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_encoding_gives_the_same_bytes(tmp_path: Path, encoding: str, text: str, size: int) -> None:
     file = tmp_path / "x.json"
     document = f'["{text}"]'

@@ -41,7 +41,7 @@ def merged(files: list[list[Message]]) -> tuple[list[Message], list[tuple[str, s
 
 
 @given(st.lists(copies, max_size=60), st.integers(1, 4), st.integers(0, 3), st.booleans(), st.randoms())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_merge_is_by_channel_time_and_id_and_keeps_the_latest_copy(
     drawn: list[tuple[str, int, int, int]], files: int, jitter: int, reverse: bool, shuffler: random.Random
 ) -> None:

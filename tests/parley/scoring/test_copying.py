@@ -23,7 +23,7 @@ def longest(said: list[str], texts: list[list[str]]) -> int:
     return best if best >= RUN else 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(WORDS, st.lists(WORDS, max_size=4))
 def test_the_longest_copied_run_is_the_longest_that_there_is(said: list[str], texts: list[list[str]]) -> None:
     runs = Index(texts).runs(said)

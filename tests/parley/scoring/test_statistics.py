@@ -219,7 +219,7 @@ def test_draws_without_weight_leave_no_hole_in_the_interval() -> None:
     assert entry["tuned"]["value"] == pytest.approx(2 / 3) and entry["tuned"]["low"] <= 2 / 3 <= entry["tuned"]["high"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.sampled_from("abcde"), st.floats(-50, 50), st.floats(-50, 50), st.integers(1, 30)),

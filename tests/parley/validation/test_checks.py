@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.conversation import Conversation, ToolCall, Turn, to_sharegpt
@@ -148,7 +148,6 @@ values = st.none() | st.integers() | st.text(max_size=8) | st.lists(st.integers(
 parts = st.dictionaries(st.sampled_from(["from", "value", "role"]), values | st.sampled_from(["human", "gpt"]))
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["conversations", "tools", "system"]), values | st.lists(parts, max_size=3)))
 def test_no_row_whatsoever_stops_the_checks(anything: dict) -> None:
     findings(anything)
@@ -157,7 +156,6 @@ def test_no_row_whatsoever_stops_the_checks(anything: dict) -> None:
 said = st.text(alphabet="ab \n", min_size=1).filter(str.strip)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(said, said), min_size=1, max_size=4), said)
 def test_what_to_sharegpt_writes_is_sound(pairs: list, thought: str) -> None:
     turns = [turn for ask, answer in pairs for turn in (Turn("user", ask), Turn("assistant", answer))]

@@ -3,7 +3,7 @@
 import random
 import time
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.validation.near import KEPT, Near, _hashes, similarity
@@ -24,7 +24,6 @@ def sketch_similarity(*texts: str) -> float:
 short = st.text(alphabet="abc 你", min_size=5, max_size=60)
 
 
-@settings(deadline=None)
 @given(short, short)
 def test_similarity_is_exact_for_short_texts(one: str, other: str) -> None:
     assert sketch_similarity(one, other) == exact(one, other)
