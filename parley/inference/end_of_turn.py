@@ -37,15 +37,20 @@ class Detector:
 
     def predict_eou(self, messages: Iterable[dict[str, str]], language: str) -> float | None:
         """The probability that the user, who spoke last, has finished; None for a language without threshold."""
-        if language not in self.thresholds:
+        if self.threshold(language) is None:
             return None
         ids = open_turn(self.template, turns_of(messages))
         return self.run(ids) if ids else None
 
     def has_ended(self, messages: Iterable[dict[str, str]], language: str) -> bool | None:
         """Whether the probability reaches the language's threshold; None where there is no probability."""
-        found = self.predict_eou(messages, language)
-        return None if found is None else found >= self.thresholds[language]
+        found, threshold = self.predict_eou(messages, language), self.threshold(language)
+        return None if found is None or threshold is None else found >= threshold
+
+    def threshold(self, language: str) -> float | None:
+        """That of "en-us", else of "en", whichever case "en-US" is written in; None for an unknown language."""
+        code = language.lower()
+        return self.thresholds.get(code, self.thresholds.get(code.partition("-")[0]))
 
 
 def predict_eou(

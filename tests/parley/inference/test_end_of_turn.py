@@ -98,6 +98,8 @@ def test_thresholds_are_a_languages_own_and_an_unknown_one_gets_no_prediction(de
     assert detect_turns("Hello.", folder=folder) is True
     assert detect_turns("Hello.", "bn", folder=folder) is False
     assert detect_turns("Hello.", "fr", folder=folder) is None
+    assert detect_turns("Hello.", "en-US", folder=folder) is True  # as LiveKit's plugin looks a language up
+    assert detect_turns("Hello.", "BN", folder=folder) is False
 
 
 def test_nothing_is_predicted_when_the_user_did_not_speak_last(detector: Path) -> None:
