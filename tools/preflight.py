@@ -135,6 +135,16 @@ def check_training(root: Path) -> None:
     check_strategy(root, train.strategy, train.processes, quantization=train.quantization)
 
 
+def warnings(root: Path) -> Iterator[str]:
+    """What will run and is seldom meant."""
+    values = read_yaml(root / "params.yaml")
+    if "trigger" in values["convert"]["transforms"] and values["transforms"]["trigger"]["question_mode"] == "named":
+        yield (
+            "transforms.trigger.question_mode: found 'named': the name in each question gives its answer away, so that "
+            "nothing need be learnt of the trigger; `both` also asks without the name"
+        )
+
+
 def free_dead_locks(root: Path, *, wait: float = 10.0) -> None:
     """Clears DVC's read-write lock entries of processes that are gone.
 
@@ -220,6 +230,8 @@ def main() -> None:
         ready_for_dvc(root)
         free_dead_locks(root)
         drop_cut_lock(root)
+        for warning in warnings(root):
+            print(f"WARNING: {warning}", file=sys.stderr)
     except ParleyError as error:
         print(error, file=sys.stderr)
         sys.exit(1)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from parley.errors import ParleyError
-from tools.preflight import check_input, check_params, drop_cut_lock, free_dead_locks, plugins_read
+from parley.recipes import compose, dump
+from tools.preflight import check_input, check_params, drop_cut_lock, free_dead_locks, plugins_read, warnings
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -117,6 +118,15 @@ def test_a_section_of_which_a_later_stage_reads_a_part_is_checked_whole(tmp_path
         check_params(tmp_path)
     assert "clean and triggered must be different" in str(stop.value)
     assert "transforms.turn_detector.cut: unknown key; did you mean 'cuts'" in str(stop.value)
+
+
+def test_a_trigger_that_the_name_gives_away_is_warned_of(tmp_path: Path) -> None:
+    text = dump(compose(ROOT, "trigger", "embedded"))
+    (tmp_path / "params.yaml").write_text(text)
+    assert list(warnings(tmp_path)) == []
+    (tmp_path / "params.yaml").write_text(text.replace("question_mode: both", "question_mode: named"))
+    (warning,) = warnings(tmp_path)
+    assert "question_mode" in warning and "gives its answer away" in warning
 
 
 def test_a_missing_input_is_named_with_what_to_put_there(tmp_path: Path) -> None:
