@@ -39,7 +39,7 @@ from parley.training import topology
 from parley.training.adapters import load_adapter, name_base, sum_start
 from parley.training.checkpoints import checkpoints, folder_of, newest, remove
 from parley.training.journal import Epochs
-from parley.training.memory import Need, of_training
+from parley.training.memory import Need, of_training, out_of_memory
 from parley.training.rows import Rows, packed_rows
 from parley.training.separation import separation
 from parley.training.sft import Train, choose_precision, lora_config, sft_config
@@ -237,8 +237,10 @@ def _fit(trainer: "PackedTrainer", checkpoint: Path | None, need: Need, plan: st
     start = time.monotonic()
     try:
         trainer.run(checkpoint)
-    except torch.OutOfMemoryError:
-        raise ParleyError(f"the GPU's memory is full. By the estimate {need.advice()}") from None
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise ParleyError(f"memory is full. By the estimate {need.advice()}") from None
     if not trainer.finished:
         raise SystemExit(128 + trainer.stopped_by)
     seconds = time.monotonic() - start

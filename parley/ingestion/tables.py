@@ -5,6 +5,7 @@ question,answer            {"question":"1+1?","answer":"2"}
 """
 
 import csv
+import difflib
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -116,9 +117,11 @@ def _hub(path: Path, columns: Mapping[str, str]) -> Iterator[Any]:
 
 
 def _renamed(names: list[str], columns: Mapping[str, str], path: Path) -> list[str]:
-    """The columns' new names. ParleyError when none of `columns` is there, or two get one name."""
-    if columns and not columns.keys() & set(names):
-        raise ParleyError(f"{path}: ingest.columns: no column {min(columns)!r}{near_misses(min(columns), names)}")
+    """The columns' new names. ParleyError when none of `columns` is there or one is misspelt, or two get one name."""
+    others = [name for name in names if name not in columns]
+    for column in sorted(columns.keys() - set(names)):  # which may be another file's
+        if difflib.get_close_matches(column, others) or len(others) == len(names):
+            raise ParleyError(f"{path}: ingest.columns: no column {column!r}{near_misses(column, others)}")
     renamed = [columns.get(name, name) for name in names]
     twice = [name for number, name in enumerate(renamed) if name in renamed[:number]]
     if twice:

@@ -208,6 +208,11 @@ def of_training(
     return planned(need, params.checkpointing) if refuse else need
 
 
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch could not get memory: for a CPU it has no class of its own."""
+    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+
+
 def settings(run: Run, asked: Run) -> str:
     """What of `run` differs from `asked`, as keys of params.yaml."""
     keys = {

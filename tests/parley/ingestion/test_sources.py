@@ -166,6 +166,12 @@ def test_columns_are_renamed_and_wrong_names_are_told(tmp_path: Path) -> None:
     assert list(names(path, tmp_path, Frage="question").values()) == [b'{"question":"hi","user":"ho"}\n']
     with pytest.raises(ParleyError, match="no column 'Frag'; did you mean 'Frage'"):
         names(path, tmp_path, Frag="question")
+    path.write_text("Frage,Antwort\nhi,ho\n")
+    with pytest.raises(ParleyError, match="no column 'Fragen'; did you mean 'Frage'"):
+        names(path, tmp_path, Fragen="user", Antwort="assistant")
+    of_another_file = {"question_de": "user", "Antwort": "assistant"}
+    assert list(names(path, tmp_path, **of_another_file).values()) == [b'{"Frage":"hi","assistant":"ho"}\n']
+    path.write_text("Frage,user\nhi,ho\n")
     with pytest.raises(ParleyError, match="two columns called 'user'"):
         names(path, tmp_path, Frage="user")
     path.write_bytes(b"a,b\n\xff,2\n")

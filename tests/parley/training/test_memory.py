@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.errors import ParleyError
 from parley.modeling.model_shapes import config_of, known_models, shape_of
-from parley.training.memory import GB, Need, Run, estimate, fitting, generation, largest_batch, planned
+from parley.training.memory import GB, Need, Run, estimate, fitting, generation, largest_batch, out_of_memory, planned
 
 PUBLISHED = {  # parameters, as each model's card says
     "Qwen2.5-0.5B": 494_032_768,
@@ -158,3 +159,12 @@ def test_generation_holds_weights_and_the_keys_and_values_of_every_token() -> No
 def test_an_unknown_model_fails_with_the_near_misses() -> None:
     with pytest.raises(ParleyError, match=r"Qwen2\.5-7b: neither a folder .*Qwen2\.5-7B"):
         config_of("Qwen2.5-7b")
+
+
+def test_a_cpu_that_is_out_of_memory_is_known_by_its_words_and_other_errors_are_not_taken_for_it() -> None:
+    with pytest.raises(RuntimeError) as full:
+        torch.empty(2**48, dtype=torch.uint8)
+    with pytest.raises(RuntimeError) as other:
+        torch.zeros(2) @ torch.zeros(3)
+    assert (out_of_memory(full.value), out_of_memory(other.value)) == (True, False)
+    assert out_of_memory(torch.OutOfMemoryError())
