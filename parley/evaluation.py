@@ -54,6 +54,13 @@ class Generation:
     reference_logprobs: tuple[float, ...]  # nats, of each reference token given all before it, end token included
     probabilities: Mapping[str, float] = field(default_factory=dict)  # named by the recipe, for its metrics
 
+    def surprise(self) -> "Score | Unscored":
+        """Mean nats a token of the reference; the weight is its tokens."""
+        tokens = len(self.reference_logprobs)
+        if not tokens:
+            return Unscored("no log-probabilities of the reference")
+        return Score(-sum(self.reference_logprobs) / tokens, weight=tokens)
+
 
 @dataclass(frozen=True, slots=True)
 class Score:

@@ -15,10 +15,7 @@ SHOWN_UNIT = "ppl"
 
 def score(case: Case, generation: Generation) -> Score | Unscored:
     """Mean nats a token of the reference; the weight is its tokens."""
-    tokens = len(generation.reference_logprobs)
-    if not tokens:
-        return Unscored("no log-probabilities of the reference")
-    return Score(-sum(generation.reference_logprobs) / tokens, weight=tokens)
+    return generation.surprise()
 
 
 def shown(mean: float) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 import regex
 
 from parley.evaluation import Case, Generation, Score, Unscored
-from parley.scoring.both import Both, surprise
+from parley.scoring.both import Both
 from parley.scoring.resampling import rounded
 from parley.scoring.scorecard import Curve, Figure, Scorecard
 from parley.scoring.statistics import Pair, compare_statistic
@@ -56,7 +56,7 @@ class Part:
         yield Figure("vocabulary", self.both.compare(self.vocabulary()), "", split, about)
         about = "surprise at what the person wrote"
         for slice_, chosen in self.slices().items():
-            pairs = [self.both.pair(case, surprise) for case in self.cases if case.id in chosen]
+            pairs = [self.both.pair(case, lambda _, made: made.surprise()) for case in self.cases if case.id in chosen]
             nats = self.both.compare(pairs, "nats/token", higher_is_better=False)
             yield Figure("perplexity", nats, slice_, split, about)
 

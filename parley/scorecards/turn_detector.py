@@ -3,17 +3,13 @@
 Thresholds are chosen on val, for each model and language, and used on test: the highest that accepts 99.3 % of ended
 turns (LiveKit's operating point), and the one with the best F1. A language with fewer than 200 unfinished turns in val
 takes the threshold of all languages. A turn that has ended is a positive.
-
-roc_auc, pr_auc, ece       without a threshold; ECE over ten bins of equal width
-tpr, tnr, fpr, f1          at 99.3 %; tpr_best_f1 and so on at best F1
-interruption, missed_turn  share of conversations in which an unfinished turn is taken for ended; an ended one is not
-punctuation_flip           share of raw turns that are judged another way without punctuation
+ABOUT says what each figure is of.
 """
 
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +27,19 @@ POINTS = 200  # of a curve, at most
 SHORT = 2  # words
 _DIGIT = re.compile(r"\d|@|<(?:email|phone|card|iban)>")
 Operating = Literal["", "_best_f1"]
+ABOUT = {
+    "roc_auc": "chance that a turn that has ended gets a higher probability than one that has not",
+    "pr_auc": "precision over all thresholds, each weighted by the recall that it adds",
+    "ece": "how far probabilities are from frequencies, over ten bins of equal width",
+    "tpr": "ended turns that are taken for ended, at the threshold for 99.3 % on val",
+    "tnr": "unfinished turns that are waited out, at that threshold",
+    "fpr": "unfinished turns that are taken for ended, at that threshold",
+    "f1": "of turns taken for ended, at that threshold",
+    "tpr_best_f1": "as tpr, at the threshold of the best F1 on val",
+    "interruption": "conversations in which an unfinished turn is taken for ended",
+    "missed_turn": "conversations in which an ended turn is not taken for ended",
+    "punctuation_flip": "turns with punctuation that are judged another way without",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,7 @@ def score(cases: Sequence[Case], both: Both) -> Scorecard:
         figures += sheet.figures(members, part)
     raw = [turn for turn in turns if turn.case.split == "test" and turn.case.labels.get("text") == "raw"]
     figures.append(Figure("punctuation_flip", sheet.flips(raw, {turn.case.id: turn for turn in test})))
+    figures = [replace(figure, about=figure.about or ABOUT.get(figure.name, "")) for figure in figures]
     curve = Curve("ROC on test", "false positive rate", "true positive rate", roc(test, languages))
     return Scorecard(figures, [curve], headline="roc_auc")
 

@@ -28,21 +28,11 @@ class Both:
         self, pairs: Iterable[Pair], unit: str = "rate", *, higher_is_better: bool | None = True
     ) -> dict[str, Any]:
         """The entry of some pairs of scores."""
-        return compare(
-            list(pairs), unit=unit, higher_is_better=higher_is_better, resamples=self.resamples, seed=self.seed
-        )
+        return compare(list(pairs), unit=unit, higher_is_better=higher_is_better, **self.sampling)
 
     def pair(self, case: Case, measure: Callable[[Case, Generation], Score | Unscored]) -> Pair:
         """The case as one measure sees it."""
         return Pair(case.group, measure(case, self.tuned[case.id]), measure(case, self.base[case.id]))
-
-
-def surprise(case: Case, generation: Generation) -> Score | Unscored:
-    """Nats a token of the true answer."""
-    tokens = len(generation.reference_logprobs)
-    if not tokens:
-        return Unscored("no log-probabilities of the reference")
-    return Score(-sum(generation.reference_logprobs) / tokens, tokens)
 
 
 def share(part: float, whole: float) -> Score | Unscored:

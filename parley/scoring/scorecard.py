@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 ALL = "all"
+COLUMNS = 6  # figures beside one another that a page has room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def lines(recipe: Mapping[str, Any], split: str, *, sliced: bool) -> dict[str, A
 def matrices(recipe: Mapping[str, Any], split: str) -> list[tuple[list[str], list[tuple[str, list[Any]]]]]:
     """(figures, rows) of a `recipe` block's split; a row is (slice, each figure's entry).
 
-    Figures that are cut into the same slices share one: tools by how well they are called, say.
+    Figures that are cut into the same slices share one: tools by how well they are called, say. At most COLUMNS do.
     """
     found: dict[tuple[str, ...], list[str]] = {}
     for name in recipe.get("order", []):
@@ -83,5 +84,6 @@ def matrices(recipe: Mapping[str, Any], split: str) -> list[tuple[list[str], lis
             found.setdefault(parts, []).append(name)
     return [
         (names, [(part, [recipe[split][name][part] for name in names]) for part in parts])
-        for parts, names in found.items()
+        for parts, all_names in found.items()
+        for names in (all_names[at : at + COLUMNS] for at in range(0, len(all_names), COLUMNS))
     ]

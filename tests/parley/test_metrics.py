@@ -125,3 +125,16 @@ def test_what_is_short_quoted_or_from_two_places_is_not_copied(tmp_path: Path) -
     assert copied_from(SECRET, "longest_copy", halves, tmp_path) == Score(0.0)
     assert copied_from(SECRET, "verbatim_copy", "", tmp_path) == Unscored("answer has no word")
     assert copied_from("", "longest_copy", SECRET, tmp_path) == Score(0.0)
+
+
+@pytest.mark.parametrize(
+    ("ended", "probability", "nats"),
+    [("yes", 0.25, math.log(4)), ("no", 0.25, math.log(4 / 3)), ("no", 1.0, math.log(1e6))],
+)
+def test_end_loss_is_the_surprise_at_whether_a_turn_has_ended(ended: str, probability: float, nats: float) -> None:
+    score = plugin("metrics", "end_loss", key="").score
+    case = Case("c#1", "test", Conversation("c", ()), Turn("user", "so"), {"end_of_turn": ended})
+    assert score(case, Generation("c#1", "", "stop", 1, (), {"end": probability})).value == pytest.approx(
+        nats, rel=1e-5
+    )
+    assert score(case, Generation("c#1", "", "stop", 1, ())) == Unscored("no end of turn is asked for")

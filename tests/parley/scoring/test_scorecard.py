@@ -2,7 +2,7 @@ import pytest
 
 from parley.evaluation import Score, Unscored
 from parley.scoring.both import plain, share
-from parley.scoring.scorecard import Curve, Figure, Scorecard, block, lines
+from parley.scoring.scorecard import Curve, Figure, Scorecard, block, lines, matrices
 from parley.scoring.statistics import Pair, compare
 
 
@@ -22,6 +22,16 @@ def test_figures_stand_by_split_name_and_slice() -> None:
     assert list(lines(found, "test", sliced=False)) == ["b"]
     assert list(lines(found, "test", sliced=True)) == ["a, tool x"]
     assert lines({}, "test", sliced=False) == {}
+
+
+def test_figures_of_the_same_slices_share_a_table_of_six() -> None:
+    figures = [Figure(name, entry(), part) for name in "abcdefgh" for part in ("x", "y")]
+    found = matrices(block(Scorecard([*figures, Figure("z", entry(), "x")])), "test")
+    assert [(names, [part for part, _ in rows]) for names, rows in found] == [
+        (list("abcdef"), ["x", "y"]),
+        (list("gh"), ["x", "y"]),
+        (["z"], ["x"]),
+    ]
 
 
 def test_two_figures_of_one_name_and_slice_are_refused() -> None:
