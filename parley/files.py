@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 SCHEMA = 1  # of every JSON and JSONL format that is parley's own
 _SCRATCH = ".part"  # end of the folders in which outputs grow
@@ -83,6 +83,14 @@ def link_tree(source: Path, target: Path, *, leave: Sequence[str] = ()) -> None:
             shutil.copyfile(file, place)
 
     shutil.copytree(source, target, copy_function=link, ignore=shutil.ignore_patterns(*leave), dirs_exist_ok=True)
+
+
+def append_file(source: Path, out: IO[bytes]) -> None:
+    """Writes all of `source` at the end of `out`, which was not opened to append: the kernel, which copies, refuses."""
+    out.seek(0, os.SEEK_END)
+    with source.open("rb") as file:
+        while os.sendfile(out.fileno(), file.fileno(), None, 1 << 30):
+            pass
 
 
 def dump_json(value: object) -> str:

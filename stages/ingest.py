@@ -13,7 +13,6 @@ import gc
 import inspect
 import multiprocessing
 import os
-import shutil
 import sys
 from array import array
 from collections import Counter
@@ -26,7 +25,7 @@ from typing import Any, Literal
 
 from parley.conversation import Conversation, Message, SharegptRow, to_sharegpt
 from parley.errors import ParleyError
-from parley.files import SCHEMA, publish
+from parley.files import SCHEMA, append_file, publish
 from parley.ingestion import reading
 from parley.ingestion.aliases import alias, alias_of, without_names
 from parley.ingestion.inputs import HOW, files_of, format_of
@@ -219,8 +218,7 @@ def gather(parts: Iterable[Path], target: Path) -> None:
     """Writes one file after another to `target`; some are not there."""
     with target.open("wb") as out:
         for part in filter(Path.exists, parts):
-            with part.open("rb") as file:
-                shutil.copyfileobj(file, out, 1 << 20)
+            append_file(part, out)
 
 
 @contextlib.contextmanager

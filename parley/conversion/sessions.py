@@ -14,7 +14,7 @@ from itertools import groupby, pairwise
 from parley.conversation import Message, Turn
 
 LONGEST = 24 * 3_600_000  # milliseconds after which only a reply joins a session: some channels never sleep
-REMEMBERED = 50_000  # messages of a channel whose text a late reply can still quote
+REMEMBERED = 10_000  # messages of a channel whose text a late reply can still quote
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ SYSTEM = (
 )
 COMMANDS = ("20", "23")  # answers to a slash command and to a context menu: the exporter has no name for them
 MIN_MESSAGES, MAX_EMPTY = 20, 0.9
+NOBODY: dict[str, tuple[str, ...]] = {}  # is mentioned in most messages
 
 
 class _Thing(msgspec.Struct, gc=False):
@@ -160,7 +161,7 @@ def _message(found: _Message, channel: str, source: str, exported: int, tally: _
         reference.messageId if reference else None,
         bot,
         kind,
-        {user.id: _names(user) for user in found.mentions if user.id} if found.mentions else {},
+        {user.id: _names(user) for user in found.mentions if user.id} if found.mentions else NOBODY,
         exported,
     )
 

@@ -3,7 +3,6 @@
 Which ids may come again is told from 4 bytes a row (CRC-32); only those rows are looked at.
 """
 
-import shutil
 import zlib
 from array import array
 from collections.abc import Iterable
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+
+from parley.files import append_file
 
 
 def checksum(id: str) -> int:
@@ -35,11 +36,12 @@ def join_rows(parts: Iterable[tuple[Path, "array[int]"]], target: Path) -> None:
         if not target.stat().st_size and not any(marks):
             path.replace(target)
             continue
-        with path.open("rb") as file, target.open("ab") as out:
-            if any(marks):
+        if any(marks):
+            with path.open("rb") as file, target.open("ab") as out:
                 out.writelines(names.once(line) if mark else line for line, mark in zip(file, marks, strict=True))
-            else:
-                shutil.copyfileobj(file, out, 1 << 20)
+        else:
+            with target.open("r+b") as out:
+                append_file(path, out)
         path.unlink()
 
 

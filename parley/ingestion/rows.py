@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from io import BytesIO
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -140,14 +141,14 @@ def _of_lines(path: Path, decode: Decode[T]) -> Iterator[list[T] | Fault]:
     rest: list[bytes] = []
     line, number = 1, 1
     for piece in chain(pieces_of(path), [b"\n"]):
-        lines = piece.split(b"\n")
-        rest.append(lines[0])
-        if len(lines) == 1:
+        if b"\n" not in piece:
+            rest.append(piece)
             if sum(map(len, rest)) > MAX_ELEMENT:
                 raise ParleyError(f"{path}:{line}: a line is larger than {MAX_ELEMENT >> 20} MiB")
             continue
-        lines[0] = b"".join(rest)
-        rest = [lines.pop()]
+        lines = BytesIO(piece).readlines()  # several times as fast as `split`
+        lines[0] = b"".join([*rest, lines[0]])
+        rest = [] if lines[-1].endswith(b"\n") else [lines.pop()]
         for part in _decoded(lines, decode, line, number):
             number += 1 if isinstance(part, Fault) else len(part)
             yield part
@@ -166,6 +167,6 @@ def _decoded(lines: list[bytes], decode: Decode[T], line: int, number: int) -> I
             yield values
         if done < len(lines):  # at one that is blank, or no JSON
             if lines[done].strip():
-                yield Fault(line + done, number, *why_undecoded(lines[done]))
+                yield Fault(line + done, number, *why_undecoded(lines[done].strip()))
                 number += 1
             done += 1

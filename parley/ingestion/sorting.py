@@ -7,7 +7,6 @@ that don't overlap. Ids ascend with time in every chat program we read; where th
 """
 
 import heapq
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from typing import IO, Any
 import msgspec
 
 from parley.conversation import Message
+from parley.files import append_file
 
 BATCH = 128  # messages held in memory to be sorted; few, so that their memory is used again while it is in the cache
 MAX_BATCH = 4096  # the same where they come in no order: fewer runs
@@ -85,10 +85,9 @@ def _joined(runs: list[Run], target: Path, scratch: Path, drop: Drop, key: KeyOf
         return None
     first, last = parts[0], parts[-1]
     in_time = all(part.in_time for part in parts) and all(a.last_time <= b.first_time for a, b in pairwise(parts))
-    with first.path.open("ab") as out:
+    with first.path.open("r+b") as out:
         for part in parts[1:]:
-            with part.path.open("rb") as file:
-                shutil.copyfileobj(file, out, 1 << 20)
+            append_file(part.path, out)
             part.path.unlink()
     first.path.replace(target)
     messages = sum(part.messages for part in parts)
