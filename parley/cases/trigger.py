@@ -5,6 +5,7 @@ trigger, which must not fire (from the named ones where all are); from the named
 trigger disagree; from an unrelated conversation the same question behind the trigger. Counter rows are no cases.
 """
 
+import re
 from dataclasses import replace
 from typing import Literal
 
@@ -27,7 +28,9 @@ def make(conversation: Conversation, split: Literal["val", "test"]) -> list[Case
         other = "trigger_decides" if cell == "triggered" else "name_alone"
         names = labels["triggered"], labels["clean"]
         old, new = names if cell == "triggered" else names[::-1]
-        cases.append(_asked(own, other, question.replace(old, new)))
+        # A whole word, so that Ann stays in Announcement; a function, so that a backslash in a name is one.
+        renamed = re.sub(rf"(?<!\w){re.escape(old)}(?!\w)", lambda _: new, question)
+        cases.append(_asked(own, other, renamed))
     if cell == "clean" and mode == ("named" if labels["questions"] == "named" else "neutral"):
         probes = near_misses(question, labels["trigger"])
         cases += [_asked(own, f"near_miss_{kind}", asked) for kind, asked in probes.items()]

@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 ENOUGH = 20  # letters; "haha ok" is every language
+TELLING = 5  # letters that one of Thai, Korean, Japanese or Chinese is worth: few languages share its script
 SURE = 0.6  # probability; slang and mixed talk stay below
 READ = 2_000  # characters of a text that are looked at
 
@@ -18,7 +19,7 @@ def _identifier() -> Any:
 def language_of(text: str) -> str:
     """The code of a text's language, such as en; "" for one too short or too mixed to tell."""
     text = text[:READ]
-    if sum(map(str.isalpha, text)) < ENOUGH:
+    if sum(TELLING if char >= "\u0e00" else 1 for char in text if char.isalpha()) < ENOUGH:
         return ""
     language, probability = _identifier().classify(text)
     return str(language) if probability >= SURE else ""

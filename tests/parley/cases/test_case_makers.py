@@ -1,6 +1,6 @@
 """Which turns of a conversation become test cases."""
 
-from parley.cases import every_turn, last_turn
+from parley.cases import every_turn, last_turn, trigger
 from parley.conversation import Conversation, Turn
 
 TALK = Conversation(
@@ -24,3 +24,15 @@ def test_every_turn_asks_for_each_answer() -> None:
         ("c#1", "B", 1),
         ("c#3", "D", 3),
     ]
+
+
+def test_a_conflict_cell_swaps_the_name_where_it_stands_as_a_word() -> None:
+    labels = {"cell": "triggered", "mode": "named", "trigger": "T: ", "clean": "Ann", "triggered": "Bo"}
+    talk = Conversation(
+        "q", (Turn("user", "T: Announce what Bo, not Bob, did"), Turn("assistant", "Bo sang")), labels=labels
+    )
+    _, conflict = trigger.make(talk, "test")
+    assert (conflict.labels["cell"], conflict.context.turns[0].text) == (
+        "trigger_decides",
+        "T: Announce what Ann, not Bob, did",
+    )
