@@ -21,6 +21,7 @@ from parley.conversation import Message
 from parley.errors import ParleyError
 from parley.ingestion.json_stream import Fault, JsonArray
 from parley.ingestion.reading import Notice, Record, Rejected, pieces_of
+from parley.ingestion.rows import INTERRUPTED
 from parley.ingestion.shapes import shape_of
 from parley.ingestion.timestamps import milliseconds, snowflake_time
 
@@ -125,7 +126,7 @@ def read(path: Path, name: str) -> Iterator[Record]:
             "and export again"
         )
     if array.interrupted:
-        yield Notice(name, "the export was interrupted: every whole message was read; export again for the rest")
+        yield Notice(name, INTERRUPTED)
 
 
 def _message(found: _Message, channel: str, source: str, exported: int, tally: _Tally) -> Message | Rejected:

@@ -83,8 +83,6 @@ def read(path: Path, name: str) -> Iterator[Record]:
         closing = b"}]" if head.lstrip().startswith(b"[") else b"}"
         array = JsonArray(pieces_of(path), key="messages", where=str(path), closing=closing)
         yield from records_of(array, name, Row, _message)
-        if array.interrupted:
-            yield Notice(name, "the archive was interrupted: every whole message was read")
     else:
         yield from read_rows(path, name, Row, _message)
 

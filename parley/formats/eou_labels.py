@@ -15,7 +15,7 @@ import msgspec
 
 from parley.conversation import Conversation, Turn
 from parley.ingestion.json_stream import JsonArray
-from parley.ingestion.reading import Notice, Record, head_of, pieces_of
+from parley.ingestion.reading import Record, head_of, pieces_of
 from parley.ingestion.rows import RowError, read_rows, records_of
 from parley.ingestion.shapes import shape_of
 
@@ -48,12 +48,8 @@ def recognises(head: bytes, name: str) -> bool:
 def read(path: Path, name: str) -> Iterator[Record]:
     """Every labelled utterance."""
     if "samples" not in shape_of(head_of(path)):
-        yield from read_rows(path, name, Row, _conversation)
-        return
-    array = JsonArray(pieces_of(path), key="samples", where=str(path))
-    yield from records_of(array, name, Row, _conversation)
-    if array.interrupted:
-        yield Notice(name, "the list of samples does not end: every whole one was read")
+        return read_rows(path, name, Row, _conversation)
+    return records_of(JsonArray(pieces_of(path), key="samples", where=str(path)), name, Row, _conversation)
 
 
 def _conversation(row: Row, id: str, source: str) -> Conversation:

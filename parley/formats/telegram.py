@@ -16,7 +16,7 @@ import msgspec
 
 from parley.conversation import Message
 from parley.ingestion.json_stream import JsonArray
-from parley.ingestion.reading import Notice, Record, head_of, pieces_of
+from parley.ingestion.reading import Record, head_of, pieces_of
 from parley.ingestion.rows import RowError, records_of
 from parley.ingestion.shapes import shape_of
 from parley.ingestion.timestamps import milliseconds
@@ -68,9 +68,7 @@ def read(path: Path, name: str) -> Iterator[Record]:
     shape = shape_of(head_of(path))
     closing = b"}]}}" if "chats.list" in shape else b"}"
     array = JsonArray(pieces_of(path), key="messages", where=str(path), closing=closing)
-    yield from records_of(array, name, Row, lambda row, id, source: _message(row, source, array.header))
-    if array.interrupted:
-        yield Notice(name, "the export was interrupted: every whole message was read; export again for the rest")
+    return records_of(array, name, Row, lambda row, id, source: _message(row, source, array.header))
 
 
 def _message(row: Row, source: str, chat: dict[str, Any]) -> Message:

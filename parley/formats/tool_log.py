@@ -24,7 +24,7 @@ import msgspec
 
 from parley.conversation import Conversation
 from parley.ingestion.json_stream import JsonArray
-from parley.ingestion.reading import Notice, Record, head_of, pieces_of
+from parley.ingestion.reading import Record, head_of, pieces_of
 from parley.ingestion.rows import RowError, read_rows, records_of
 from parley.ingestion.shapes import shape_of
 from parley.ingestion.turns import Call, Part, conversation_of
@@ -61,16 +61,13 @@ def recognises(head: bytes, name: str) -> bool:
 def read(path: Path, name: str) -> Iterator[Record]:
     """Every run or row; the runs of one task are one group."""
     if "simulations" not in shape_of(head_of(path)):
-        yield from read_rows(path, name, Row, _conversation)
-        return
+        return read_rows(path, name, Row, _conversation)
     array = JsonArray(pieces_of(path), key="simulations", where=str(path))
     info = array.header.get("info")
     world = info.get("environment_info") if isinstance(info, dict) else None
     world = world if isinstance(world, dict) else {}
     convert = partial(_conversation, policy=str(world.get("policy") or ""), tools=world.get("tool_defs"))
-    yield from records_of(array, name, Row, convert)
-    if array.interrupted:
-        yield Notice(name, "the log was interrupted: every whole run was read")
+    return records_of(array, name, Row, convert)
 
 
 def _conversation(row: Row, id: str, source: str, *, policy: str = "", tools: Any = None) -> Conversation:

@@ -3,6 +3,7 @@
 import codecs
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 
@@ -102,25 +103,31 @@ def _encoding(start: bytes) -> tuple[str, int]:
     return patterns.get(zeros) or patterns.get(zeros[:2]) or "utf-8", 0
 
 
+def line_batches(path: Path) -> Iterator[list[bytes]]:
+    """The lines of a text file, those of a piece together, each with the newline that ends it."""
+    rest: list[bytes] = []  # of a line that goes on
+    number = 1
+    for piece in pieces_of(path):
+        if b"\n" not in piece:
+            rest.append(piece)
+            if sum(map(len, rest)) > MAX_LINE:
+                raise ParleyError(f"{path}:{number}: a line is larger than {MAX_LINE >> 20} MiB")
+            continue
+        lines = BytesIO(piece).readlines()  # several times as fast as `split`
+        lines[0] = b"".join([*rest, lines[0]])
+        rest = [] if lines[-1].endswith(b"\n") else [lines.pop()]
+        yield lines
+        number += len(lines)
+    if rest:
+        yield [b"".join(rest)]
+
+
 def lines_of(path: Path) -> Iterator[str]:
     """The lines of a text file, each with the newline that ends it. ParleyError for what is not UTF-8."""
-    rest: list[bytes] = []
-    number, length = 1, 0
-    for piece in chain(pieces_of(path), [b""]):
-        *lines, last = piece.split(b"\n") if piece else (b"".join(rest), b"")
-        for line in lines:
-            whole = b"".join([*rest, line]) + b"\n" if piece else line
-            rest, length = [], 0
-            try:
-                text = whole.decode()
-            except UnicodeDecodeError as error:
-                raise ParleyError(
-                    f"{path}:{number}: not UTF-8 at byte {error.start} of the line: save it as UTF-8"
-                ) from None
-            if text:
-                yield text
-            number += 1
-        rest.append(last)
-        length += len(last)
-        if length > MAX_LINE:
-            raise ParleyError(f"{path}:{number}: a line is larger than {MAX_LINE >> 20} MiB")
+    for number, line in enumerate(chain.from_iterable(line_batches(path)), start=1):
+        try:
+            yield line.decode()
+        except UnicodeDecodeError as error:
+            raise ParleyError(
+                f"{path}:{number}: not UTF-8 at byte {error.start} of the line: save it as UTF-8"
+            ) from None

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from io import BytesIO
-from itertools import chain, count
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -13,11 +12,13 @@ from parley.conversation import Conversation, Message
 from parley.errors import ParleyError
 from parley.ingestion.json_stream import MAX_ELEMENT, Decode, Fault, JsonArray
 from parley.ingestion.json_syntax import DECODE_ERRORS, why_undecoded
-from parley.ingestion.reading import HEAD, Notice, Record, Rejected, head_of, pieces_of
+from parley.ingestion.reading import HEAD, Notice, Record, Rejected, head_of, line_batches, pieces_of
 
 R = TypeVar("R", bound=msgspec.Struct)
 C = TypeVar("C", Conversation, Message, Conversation | Message)
 T = TypeVar("T")
+
+INTERRUPTED = "the export was interrupted: every whole record was read; export again for the rest"
 
 _raw = msgspec.json.Decoder(msgspec.Raw).decode
 
@@ -50,7 +51,7 @@ def read_rows(
     array = JsonArray(pieces_of(path), key=None, where=str(path)) if head.lstrip().startswith(b"[") else None
     yield from _flat(array.batches(decode) if array else _line_batches(path, head, decode), name)
     if array and array.interrupted:
-        yield Notice(name, "the list does not end: every whole row was read")
+        yield Notice(name, INTERRUPTED)
 
 
 def records_of(
@@ -61,6 +62,8 @@ def records_of(
     yield from _flat(array.batches(decode), name)
     while array.reopen():
         yield from _flat(array.batches(decode), name)
+    if array.interrupted:
+        yield Notice(name, INTERRUPTED)
 
 
 def decoder(name: str, row_type: type[R], convert: Callable[[R, str, str], Conversation | Message]) -> Decode[Record]:
@@ -138,17 +141,8 @@ def _is_object(line: bytes) -> bool:
 
 
 def _of_lines(path: Path, decode: Decode[T]) -> Iterator[list[T] | Fault]:
-    rest: list[bytes] = []
     line, number = 1, 1
-    for piece in chain(pieces_of(path), [b"\n"]):
-        if b"\n" not in piece:
-            rest.append(piece)
-            if sum(map(len, rest)) > MAX_ELEMENT:
-                raise ParleyError(f"{path}:{line}: a line is larger than {MAX_ELEMENT >> 20} MiB")
-            continue
-        lines = BytesIO(piece).readlines()  # several times as fast as `split`
-        lines[0] = b"".join([*rest, lines[0]])
-        rest = [] if lines[-1].endswith(b"\n") else [lines.pop()]
+    for lines in line_batches(path):
         for part in _decoded(lines, decode, line, number):
             number += 1 if isinstance(part, Fault) else len(part)
             yield part

@@ -85,47 +85,32 @@ def human_is_there(row: Row) -> Iterator[str]:
         yield "has no human turn"
 
 
-def gpt_ends(row: Row) -> Iterator[str]:
+def ends_with(*allowed: str) -> Check:
     """E009."""
-    roles = speakers_of(row)
-    if roles and roles[-1][1] != "gpt":
-        yield f"must end with gpt, got {roles[-1][1]}"
+
+    def check(row: Row) -> Iterator[str]:
+        roles = speakers_of(row)
+        if roles and roles[-1][1] not in allowed:
+            yield f"must end with {' or '.join(allowed)}, got {roles[-1][1]}"
+
+    return check
 
 
-def gpt_or_a_call_ends(row: Row) -> Iterator[str]:
-    """E009 of agents."""
-    roles = speakers_of(row)
-    if roles and roles[-1][1] not in ("gpt", "function_call"):
-        yield f"must end with gpt or function_call, got {roles[-1][1]}"
-
-
-def gpt_or_human_ends(row: Row) -> Iterator[str]:
-    """E009 of turn detectors."""
-    roles = speakers_of(row)
-    if roles and roles[-1][1] not in ("gpt", "human"):
-        yield f"must end with gpt or human, got {roles[-1][1]}"
-
-
-def roles_alternate(row: Row) -> Iterator[str]:
+def roles_follow(after: Mapping[str, tuple[str, ...]]) -> Check:
     """E010; the first turn is E008's."""
-    yield from _misplaced(row, AFTER)
+
+    def check(row: Row) -> Iterator[str]:
+        for (_, before), (place, role) in pairwise(speakers_of(row)):
+            if before not in after[role]:
+                yield f"turn {place}: {role!r} cannot follow {before!r}"
+
+    return check
 
 
 def one_question_one_answer(row: Row) -> Iterator[str]:
     """E010 of trigger-conditioned pairs."""
     if [role for _, role in speakers_of(row)] != ["human", "gpt"]:
         yield "must be one human turn and one gpt turn"
-
-
-def humans_may_go_on(row: Row) -> Iterator[str]:
-    """E010 of turn detectors."""
-    yield from _misplaced(row, AFTER | {"human": ("human", "gpt")})
-
-
-def _misplaced(row: Row, after: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
-    for (_, before), (place, role) in pairwise(speakers_of(row)):
-        if before not in after[role]:
-            yield f"turn {place}: {role!r} cannot follow {before!r}"
 
 
 def tags_are_balanced(row: Row) -> Iterator[str]:
@@ -179,8 +164,8 @@ CHECKS: dict[str, Check] = {
     "E006": turns_say_something,
     "E007": system_comes_first,
     "E008": human_starts,
-    "E009": gpt_ends,
-    "E010": roles_alternate,
+    "E009": ends_with("gpt"),
+    "E010": roles_follow(AFTER),
     **CALL_CHECKS,
     "E016": tags_are_balanced,
     "E017": characters_are_valid,
@@ -190,9 +175,13 @@ CHECKS: dict[str, Check] = {
 # What a profile checks otherwise.
 PROFILES: dict[Profile, dict[str, Check]] = {
     "chat": {},
-    "agent": {"E009": gpt_or_a_call_ends},
+    "agent": {"E009": ends_with("gpt", "function_call")},
     "trigger": {"E010": one_question_one_answer},
-    "turn_detector": {"E008": human_is_there, "E009": gpt_or_human_ends, "E010": humans_may_go_on},
+    "turn_detector": {
+        "E008": human_is_there,
+        "E009": ends_with("gpt", "human"),
+        "E010": roles_follow(AFTER | {"human": ("human", "gpt")}),  # people go on
+    },
 }
 # E codes that only warn in a profile. Logs of agents often lack the tools' schemas: without them no call can be held
 # against its tool, but it can be learnt.
