@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -22,11 +23,19 @@ seed: 42
 """
 
 
-@pytest.fixture(autouse=True)
-def no_real_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test pays a real judge, whatever the environment holds."""
+def without_keys() -> None:
     for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "DVC_ROOT"):
-        monkeypatch.delenv(name, raising=False)
+        os.environ.pop(name, None)
+
+
+without_keys()
+
+
+@pytest.fixture(autouse=True)
+def no_real_keys() -> Iterator[None]:
+    """No test pays a real judge or writes into a run around it, whatever the environment or another test holds."""
+    yield
+    without_keys()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 from judged import by_content
 from loopback import JudgeServer
 from ruamel.yaml import YAML
+from workspace import commit_all, git
 
 from parley.jsonl import rows_of
 from parley.recipes import compose, dump
@@ -39,8 +40,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, place / name)
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
-        subprocess.run(["git", *command], cwd=place, check=True)
+    commit_all(place)
     return place
 
 
@@ -59,19 +59,10 @@ def dvc(place: Path, *arguments: str) -> str:
 
 
 def command(place: Path, *arguments: str) -> str:
-    """What a command printed; without judge keys, and without DVC_ROOT of a run around the tests."""
-    kept = {
-        key: value for key, value in os.environ.items() if key not in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "DVC_ROOT")
-    }
-    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    done = subprocess.run(
-        arguments,
-        cwd=place,
-        env={**kept, "PATH": path, "DVC_NO_ANALYTICS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """What a command printed."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(arguments, cwd=place, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
@@ -108,9 +99,7 @@ def counts_add_up(place: Path) -> None:
 def test_a_learning_rate_reruns_only_what_depends_on_it(checkout: Path) -> None:
     lay(checkout, "persona")
     dvc(checkout, "repro")
-    subprocess.run(
-        ["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "t"], cwd=checkout, check=True
-    )
+    git(checkout, "commit", "-qam", "t")
     ran = stages_run(dvc(checkout, "exp", "run", "-n", "low", "-S", "train.lr=1e-5"))
     assert sorted(ran) == ["generate@tuned", "judge", "merge", "report", "score", "train"]
     lay(checkout, "persona")
@@ -170,9 +159,7 @@ def test_what_one_clone_pushed_another_pulls_and_runs_nothing(checkout: Path, tm
     dvc(checkout, "repro")
     dvc(checkout, "remote", "add", "--force", "--default", "store", str(tmp_path / "store"))
     (checkout / ".gitignore").write_text((ROOT / ".gitignore").read_text() + ".venv\n")
-    who = ("-c", "user.name=t", "-c", "user.email=t@t")
-    subprocess.run(["git", "add", "-A"], cwd=checkout, check=True)
-    subprocess.run(["git", *who, "commit", "-qm", "a run"], cwd=checkout, check=True)
+    commit_all(checkout)
     dvc(checkout, "push")
     other = tmp_path / "other clone"
     subprocess.run(["git", "clone", "-q", checkout, other], check=True)

@@ -1,12 +1,13 @@
-"""What a workspace for train and merge holds: examples and params.yaml."""
+"""What a workspace for a stage holds, and a stage in a process of its own, as DVC starts it."""
 
 import copy
-import io
+import json
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
-
-from ruamel.yaml import YAML
 
 from parley.encoding.examples import Example
 from parley.params import read_yaml
@@ -38,6 +39,28 @@ def set_params(root: Path, **changes: Any) -> None:
         for part in path:
             place = place[part]
         place[key] = copy.deepcopy(value)
-    text = io.StringIO()
-    YAML().dump(values, text)
-    (root / "params.yaml").write_text(text.getvalue(), encoding="utf-8")
+    (root / "params.yaml").write_text(json.dumps(values), encoding="utf-8")  # which is YAML too
+
+
+def start(root: Path, stage: str, **environment: str) -> "subprocess.Popen[str]":
+    """`python -m stages.NAME` in `root`, at work, with pipes."""
+    known = {**os.environ, "PYTHONPATH": str(PARAMS.parent), **environment}
+    command = [sys.executable, "-m", f"stages.{stage}"]
+    return subprocess.Popen(command, cwd=root, env=known, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run_stage(root: Path, stage: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """`python -m stages.NAME` in `root`, ended, with what it printed."""
+    process = start(root, stage, **environment)
+    printed = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, *printed)
+
+
+def git(place: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments], cwd=place, check=True)
+
+
+def commit_all(place: Path) -> None:
+    """Makes `place` a git repository with everything committed, or commits what is new there."""
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "t", "--allow-empty"]):
+        git(place, *command)

@@ -1,10 +1,8 @@
 """The base stage: embedded, local and Hub models."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from tiny_models import MODEL
+from workspace import run_stage
 
 from parley.errors import ParleyError
 from parley.modeling.models import load_base, load_tokenizer, read_base
 from stages import base
 
-REPO = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -223,11 +221,7 @@ def endpoint(local: Path) -> Iterator[str]:
 
 def run_hub(root: Path, endpoint: str, **extra: str) -> subprocess.CompletedProcess[str]:
     """The stage as its own process: huggingface_hub reads its environment when it is imported."""
-    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(root / "hf"), "PYTHONPATH": str(REPO), **extra}
-    environment["OMP_NUM_THREADS"] = "1"
-    return subprocess.run(
-        [sys.executable, "-m", "stages.base"], cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
+    return run_stage(root, "base", HF_ENDPOINT=endpoint, HF_HOME=str(root / "hf"), **extra)
 
 
 def test_a_hub_model_is_pinned_to_a_commit_and_found_again_without_network(endpoint: str, tmp_path: Path) -> None:

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_generate import lay_cases
 from tiny_models import MODEL_YAML
 
-from parley.conversation import Conversation, Turn
 from parley.errors import ParleyError
-from parley.evaluation import Case, case_row, generations_of
-from parley.jsonl import rows_into
+from parley.evaluation import generations_of
 from parley.modeling.models import Model
 from parley.params import read_section
 from stages.generate import main
@@ -28,10 +27,7 @@ PARAMS = f"""\
 def root(tmp_path: Path, tiny_base: Path) -> Path:
     (tmp_path / "models").mkdir()
     (tmp_path / "models/base").symlink_to(tiny_base)
-    with rows_into(tmp_path / "data/eval/cases.jsonl") as add:
-        for number, text in enumerate(["hi " * 9, "what is an echo?", "<|im_end|>", "x"]):
-            context = Conversation(f"c{number}", (Turn("user", text),))
-            add(case_row(Case(f"c{number}#1", "test", context, Turn("assistant", "a private answer"))))
+    lay_cases(tmp_path, ["hi " * 9, "what is an echo?", "<|im_end|>", "x"])
     use(tmp_path, "local")
     return tmp_path
 

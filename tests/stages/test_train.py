@@ -2,17 +2,14 @@
 
 import csv
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from workspace import made_up, set_params
+from workspace import made_up, set_params, start
 
 from parley.encoding.examples import Example, write_examples
 from parley.errors import ParleyError
@@ -21,19 +18,12 @@ from stages import train
 
 pytestmark = pytest.mark.slow
 Make = Callable[..., Path]
-REPOSITORY = Path(__file__).parents[2]
 OUTPUTS = ("models/trained", "metrics/train.json", "metrics/train_log.csv")
 
 MODES: dict[str, dict[str, Any]] = {
     "lora": {"train__lora__dropout": 0.1, "train__precision": "bf16"},
     "full": {"train__mode": "full", "train__packing": False, "train__accumulation": 2, "train__lr": 0.001},
 }
-
-
-@pytest.fixture(autouse=True)
-def no_dvc_root(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    yield
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +42,7 @@ def sums(root: Path) -> dict[str, str]:
 
 def run_and_kill(root: Path, step: int, number: int) -> int:
     """Runs train in a process of its own, sends it a signal after a step's line, and returns its exit status."""
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    environment.pop("DVC_ROOT", None)
-    command = [sys.executable, "-m", "stages.train"]
-    with subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with start(root, "train") as process:
         assert process.stderr is not None
         for line in process.stderr:
             if re.match(rf"train: step {step}/", line):

@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_train import REPOSITORY, sums
+from test_train import sums
+from workspace import run_stage
 
 from parley.errors import ParleyError
 from parley.files import read_json
@@ -51,10 +51,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(made_workspace: Mak
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", disk], check=False).returncode:
         pytest.skip("no right to mount")
     try:
-        environment = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"}
-        command = [sys.executable, "-m", "stages.train"]
-        environment["PYTHONPATH"] = str(REPOSITORY)
-        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+        done = run_stage(root, "train")
         assert done.returncode == 1
         assert "train: no space left on the disk" in done.stderr
         assert list(disk.rglob("checkpoint-*")) == [] and not (root / "models/trained").exists()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from test_train import run_and_kill
-from test_train_processes import run
+from workspace import run_stage
 
 from parley.files import read_json
 
@@ -24,13 +24,13 @@ def test_one_process_trains_and_goes_on_after_a_kill(made_workspace: Make, strat
     changes: dict[str, Any] = {"train__strategy": strategy, "train__mode": mode, "train__precision": "bf16"}
     root = made_workspace(**changes, runtime__save_steps=2, runtime__logging_steps=1)
     assert run_and_kill(root, 5, signal.SIGTERM) == 143
-    done = run(root)
+    done = run_stage(root, "train")
     assert done.returncode == 0, done.stderr
     assert "goes on from" in done.stdout and f"train.strategy {strategy}" in done.stdout
     found = read_json(root / "metrics/train.json")
     assert found["eval"][-1]["loss"] < found["eval"][0]["loss"]
     whole = made_workspace(**changes)
-    assert run(whole).returncode == 0
+    assert run_stage(whole, "train").returncode == 0
     assert read_json(whole / "metrics/train.json")["eval"][-1]["loss"] == pytest.approx(
         found["eval"][-1]["loss"], rel=0.02
     )
@@ -40,7 +40,7 @@ def test_deterministic_runs_have_the_same_bytes_after_a_kill(made_workspace: Mak
     from test_train import sums
 
     roots = [made_workspace(train__deterministic=True, runtime__save_steps=2, runtime__logging_steps=1) for _ in "ab"]
-    assert run(roots[0]).returncode == 0
+    assert run_stage(roots[0], "train").returncode == 0
     assert run_and_kill(roots[1], 5, signal.SIGKILL) == -signal.SIGKILL
-    assert run(roots[1]).returncode == 0
+    assert run_stage(roots[1], "train").returncode == 0
     assert sums(roots[0]) == sums(roots[1])

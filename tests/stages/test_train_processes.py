@@ -1,17 +1,15 @@
 """train over two processes: the same steps as one, exact after a kill, and proved to be two."""
 
-import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from test_train import REPOSITORY, log_of, run_and_kill, sums
+from test_train import log_of, run_and_kill, sums
+from workspace import run_stage, start
 
 from parley.files import read_json
 from stages import train
@@ -21,24 +19,11 @@ Make = Callable[..., Path]
 TWO: dict[str, Any] = {"train__strategy": "ddp", "train__processes": 2, "train__batch_size": 1, "train__epochs": 1}
 
 
-def run(root: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs train in a process of its own, as DVC does."""
-    known = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"}
-    return subprocess.run(
-        [sys.executable, "-m", "stages.train"],
-        cwd=root,
-        env={**known, "PYTHONPATH": str(REPOSITORY), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
 def undisturbed(made_workspace: Make) -> Path:
     """A finished run of two processes."""
     root = made_workspace(**TWO)
-    done = run(root)
+    done = run_stage(root, "train")
     assert done.returncode == 0, done.stderr
     assert "2 processes on cpu" in done.stdout
     return root
@@ -61,9 +46,7 @@ def test_a_killed_process_stops_both_and_the_next_run_ends_with_the_same_bytes(
     undisturbed: Path, made_workspace: Make
 ) -> None:
     root = made_workspace(**TWO, runtime__save_steps=1, runtime__logging_steps=1)
-    known = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"} | {"PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-m", "stages.train"]
-    with subprocess.Popen(command, cwd=root, env=known, stderr=subprocess.PIPE, text=True) as process:
+    with start(root, "train") as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("train: step 3/"):
@@ -74,7 +57,7 @@ def test_a_killed_process_stops_both_and_the_next_run_ends_with_the_same_bytes(
         assert process.wait() == 1
     assert re.search(r"process \d of 2 was killed by signal 9", said)
     assert not (root / "models/trained").exists()
-    done = run(root)
+    done = run_stage(root, "train")
     assert done.returncode == 0, done.stderr
     assert re.search(r"goes on from .*checkpoint-[23]$", done.stdout, re.M)
     assert sums(root) == sums(undisturbed)
@@ -91,7 +74,7 @@ def test_sigterm_saves_in_both_and_ends_with_its_status(made_workspace: Make) ->
 def test_another_number_of_processes_than_asked_for_stops(made_workspace: Make) -> None:
     root = made_workspace(**TWO)
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
-    done = run(root, **alone)
+    done = run_stage(root, "train", **alone)
     assert done.returncode == 1
     assert "train.strategy ddp over 2 processes was asked for; what runs is MULTI_CPU over 1" in done.stderr
     assert not (root / "models/trained").exists()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workspace import set_params
+from workspace import commit_all, set_params
 
 from parley.errors import ParleyError
 from tools import doctor, machine
@@ -40,11 +40,7 @@ def clone(tmp_path: Path) -> Path:
     (place / ".venv").mkdir()
     (place / ".venv/ready-cpu").touch()
     set_params(place, ingest__input="data/samples/generic")
-    for command in (
-        ["init", "-q"],
-        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t", "--allow-empty"],
-    ):
-        subprocess.run(["git", *command], cwd=place, check=True)
+    commit_all(place)
     return place
 
 

@@ -23,7 +23,6 @@ class Form(BaseModel):
 @pytest.fixture(autouse=True)
 def a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEMINI_API_KEY", KEY)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.setattr(calling, "FIRST_WAIT", 0.01)
 
 
