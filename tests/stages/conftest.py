@@ -1,4 +1,4 @@
-"""A workspace that train and merge run in: a tiny base model and made-up examples."""
+"""A workspace that train and merge run in (a tiny base model, made-up examples), and a run with its report."""
 
 import shutil
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import pytest
 from workspace import made_up, set_params
 
 from parley.encoding.examples import write_examples
+from tests.reported import lay
 
 
 @pytest.fixture(scope="module")
@@ -24,3 +25,21 @@ def made_workspace(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) ->
         return root
 
     return make
+
+
+@pytest.fixture(scope="session")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with a report in it, shared by the tests that only look."""
+    from stages import report
+
+    root = tmp_path_factory.mktemp("walked")
+    lay(root)
+    report.main(root)
+    return root
+
+
+@pytest.fixture
+def inputs(walked: Path, tmp_path: Path) -> Path:
+    """A copy of the inputs, to change."""
+    shutil.copytree(walked, tmp_path, dirs_exist_ok=True)
+    return tmp_path
