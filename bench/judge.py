@@ -23,7 +23,7 @@ from parley.conversation import Conversation, Turn
 from parley.evaluation import Case, Generation
 from parley.judging.clients import ClientSettings, open_judge
 from parley.judging.questions import answer
-from parley.judging.rubric import Rubric, read_rubric
+from parley.judging.rubric import Rubric, read_rubrics
 
 ROOT = Path(__file__).resolve().parent.parent
 METRICS = ("correctness", "coherence", "fit")
@@ -79,14 +79,14 @@ def cases(count: int) -> list[tuple[Case, Generation]]:
 def rubric_of(metric: str) -> Rubric:
     """A shipped rubric, or one more of the same size."""
     if metric != "fit":
-        return read_rubric(metric)
-    shipped = read_rubric("coherence")
+        return read_rubrics([metric])[metric]
+    shipped = rubric_of("coherence")
     return shipped.model_copy(update={"steps": ["Judge how well the answer fits.", *shipped.steps[1:]]})
 
 
 def parley_run(root: Path, url: str, count: int, concurrency: int) -> None:
     """The judge stage's own path: plan from kept answers, then ask in threads."""
-    from parley.judging.verdicts import Judge, judged
+    from parley.judging.verdicts import judged
 
     params = ClientSettings(
         client="gemini",
@@ -97,17 +97,14 @@ def parley_run(root: Path, url: str, count: int, concurrency: int) -> None:
         retries=3,
         max_calls=10_000,
     )
-    asker, connect = open_judge(root, params)
-    judge = Judge(asker)
+    asker = open_judge(root, params)
     rubrics = {name: rubric_of(name) for name in METRICS}
     questions = [
-        lambda case=case, made=made, name=name: judged(case, made, name, rubrics[name], judge)
+        lambda case=case, made=made, name=name: judged(case, made.text, name, rubrics[name], asker)
         for case, made in cases(count)
         for name in METRICS
     ]
-    verdicts = answer(
-        questions, asker, connect, name="bench", sent="made-up cases", max_calls=10_000, concurrency=concurrency
-    )
+    verdicts = answer(questions, asker, name="bench", sent="made-up cases")
     assert {verdict.score for verdict in verdicts} == {0.8}
     asker.close()
 

@@ -33,7 +33,7 @@ from parley.judging.controls import Trial, accuracy, trials
 from parley.judging.pairwise import Duel, duels_of, orders, questions_of
 from parley.judging.pairwise import summary as pairwise_summary
 from parley.judging.questions import Question, Verdict, answer
-from parley.judging.rubric import Measure, read_judged, read_rubrics
+from parley.judging.rubric import read_judged, read_rubrics
 from parley.params import read_section, read_value
 from parley.scoring.significance import adjusted
 from parley.scoring.statistics import Pair, compare
@@ -77,20 +77,12 @@ def main(root: Path) -> None:
     params = read_section(root, "judge", Settings)
     seed = read_value(root, "seed", int)
     try:
-        asker, connect = open_judge(root, params)
+        asker = open_judge(root, params)
     except NoJudge as nobody:
         return not_scored(root, params, str(nobody))
     docket = read_docket(root, params, asker)
     sent = f"{len(docket.cases)} test cases" + (f" and {params.controls} controls" if docket.trials else "")
-    verdicts = answer(
-        docket.questions,
-        asker,
-        connect,
-        name="judge",
-        sent=sent,
-        max_calls=params.max_calls,
-        concurrency=params.concurrency,
-    )
+    verdicts = answer(docket.questions, asker, name="judge", sent=sent)
     asker.close()
     graded, rest = verdicts[: len(docket.graded)], verdicts[len(docket.graded) :]
     duelled = docket.cases if params.pairwise else []
@@ -136,18 +128,9 @@ def read_docket(root: Path, params: Settings, asker: Asker) -> Docket:
 def grader(params: Settings, asker: Asker) -> Callable[[Case, str, str], Question]:
     """(case, text of an answer, metric) -> the question for its verdict."""
     metrics = {name: read_judged(name) for name in params.metrics}
-    from parley.judging.measures import measured
-    from parley.judging.verdicts import Judge, judged
+    from parley.judging.measures import graded
 
-    judge = Judge(asker)
-
-    def grade(case: Case, text: str, metric: str) -> Question:
-        generation, by = Generation(case.id, text, "stop", 0, ()), metrics[metric]
-        if isinstance(by, Measure):
-            return lambda: measured(case, generation, by, asker)
-        return lambda: judged(case, generation, metric, by, judge)
-
-    return grade
+    return lambda case, text, metric: partial(graded, case, text, metric, metrics[metric], asker)
 
 
 def write_verdicts(

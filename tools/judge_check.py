@@ -13,7 +13,7 @@ from rich.table import Table
 
 from parley.errors import ParleyError
 from parley.evaluation import cases_of
-from parley.judging.clients import NoJudge, open_judge
+from parley.judging.clients import judge_or_stop
 from parley.judging.controls import accuracy, trials
 from parley.judging.pairwise import orders
 from parley.judging.questions import answer
@@ -30,10 +30,7 @@ def judge_check(root: Path, console: Console, *, count: int = 0) -> None:
     """Prints how often the judge is right, and how far it agrees with people; raises ParleyError without a judge."""
     params = read_section(root, "judge", Settings)
     seed = read_value(root, "seed", int)
-    try:
-        asker, connect = open_judge(root, params)
-    except NoJudge as nobody:
-        raise ParleyError(f"{nobody}: put a key into the environment or into .env; nothing was sent") from None
+    asker = judge_or_stop(root, params)
     cases = [case for case in cases_of(root / "data/eval/cases.jsonl") if case.split == "test"]
     made = trials(
         cases,
@@ -47,11 +44,8 @@ def judge_check(root: Path, console: Console, *, count: int = 0) -> None:
     verdicts = answer(
         [question for trial in made for question in trial.questions],
         asker,
-        connect,
         name="judge-check",
         sent=f"{len({trial.group for trial in made})} conversation groups' controls",
-        max_calls=params.max_calls,
-        concurrency=params.concurrency,
     )
     asker.close()
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -18,7 +18,7 @@ from parley.conversation import Conversation
 from parley.errors import ParleyError
 from parley.jsonl import rows_into, rows_of
 from parley.judging.asking import Asker, Unusable
-from parley.judging.clients import NoJudge, open_judge
+from parley.judging.clients import judge_or_stop
 from parley.judging.fencing import as_lines, fenced
 from parley.judging.questions import answer
 from parley.params import read_section
@@ -81,18 +81,12 @@ def judge_clean(root: Path) -> None:
     prompts = {fingerprint(conversation): prompt_of(conversation) for conversation in conversations(root)}
     if not prompts:
         raise ParleyError("data/sharegpt holds no conversation that passes validate's checks: nothing was sent")
-    try:
-        asker, connect = open_judge(root, params)
-    except NoJudge as nobody:
-        raise ParleyError(f"{nobody}: put a key into the environment or into .env; nothing was sent") from None
+    asker = judge_or_stop(root, params)
     outcomes = answer(
         [partial(outcome, prompt, asker) for prompt in prompts.values()],
         asker,
-        connect,
         name="judge-clean",
         sent=f"{len(prompts)} conversations",
-        max_calls=params.max_calls,
-        concurrency=params.concurrency,
     )
     asker.close()
     with rows_into(root / FILE) as add:

@@ -31,7 +31,7 @@ def preferences(root: Path, experiments: Sequence[Experiment], console: Console)
     """
     params, (first, *others) = read_section(root, "judge", Settings), experiments
     try:
-        asker, connect = open_judge(root, params)
+        asker = open_judge(root, params)
     except NoJudge as nobody:
         return {one.name: {"value": None, "not_scored": str(nobody)} for one in others}
     every = list(cases_of(first.root / "data/eval/cases.jsonl"))
@@ -45,11 +45,8 @@ def preferences(root: Path, experiments: Sequence[Experiment], console: Console)
     verdicts = answer(
         questions,
         asker,
-        connect,
         name="compare",
         sent=f"{len(cases)} validation cases with the answers of {len(experiments)} experiments",
-        max_calls=params.max_calls,
-        concurrency=params.concurrency,
     )
     asker.close()
     seed, entries, start = read_value(root, "seed", int), {}, 0

@@ -43,7 +43,7 @@ def judge_plan(root: Path, prices: Path, console: Console) -> None:
     """Prints the plan; raises ParleyError where the test cases or their answers are missing."""
     params = read_section(root, "judge", Settings)
     try:
-        asker, _ = open_judge(root, params, key_needed=False)
+        asker = open_judge(root, params, key_needed=False)
     except NoJudge as nobody:
         raise ParleyError(f"params.yaml: {nobody}: there is nothing to plan") from None
     docket = read_docket(root, params, asker)

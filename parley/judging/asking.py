@@ -8,6 +8,7 @@ question ─client→ answer ─store→ answer ─parse→ reply
 
 import re
 import threading
+from collections.abc import Callable
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -60,8 +61,20 @@ def parse(answer: Answer, form: type[T]) -> T:
 class Asker:
     """Replies to prompts, from the store or, once it is online, from the client. Threads may share it."""
 
-    def __init__(self, target: Target, store: Store, *, retries: int, max_calls: int) -> None:
+    def __init__(
+        self,
+        target: Target,
+        store: Store,
+        connect: Callable[[], Ask],
+        *,
+        retries: int,
+        max_calls: int,
+        concurrency: int = 1,
+    ) -> None:
         self.target = target
+        self.connect = connect
+        self.max_calls = max_calls
+        self.concurrency = concurrency  # calls under way at once
         self.tokens_in = 0
         self.tokens_out = 0
         self._store = store
@@ -92,9 +105,9 @@ class Asker:
         """Ends the use of the store."""
         self._store.close()
 
-    def go_online(self, ask: Ask) -> None:
+    def go_online(self) -> None:
         """From now on, what the store lacks is asked."""
-        self._ask = ask
+        self._ask = self.connect()
 
     def reply(self, prompt: str, form: type[T]) -> T:
         """The parsed reply to one question.

@@ -4,11 +4,12 @@ A client is a file of parley/judges (parley/judging/answers.py says what it hold
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field
 
+from parley.errors import ParleyError
 from parley.judging.answers import Ask, Store
 from parley.judging.asking import Asker
 from parley.judging.calling import Target, bounded
@@ -44,8 +45,16 @@ def find_key(names: tuple[str, ...], home: Path) -> tuple[str, str] | None:
     return None
 
 
-def open_judge(root: Path, params: ClientSettings, *, key_needed: bool = True) -> tuple[Asker, Callable[[], Ask]]:
-    """The asker over the kept answers, and what connects it; raises NoJudge. Nothing heavy is imported yet.
+def judge_or_stop(root: Path, params: ClientSettings) -> Asker:
+    """The asker, for whoever can do nothing without one: raises ParleyError."""
+    try:
+        return open_judge(root, params)
+    except NoJudge as nobody:
+        raise ParleyError(f"{nobody}: put a key into the environment or into .env; nothing was sent") from None
+
+
+def open_judge(root: Path, params: ClientSettings, *, key_needed: bool = True) -> Asker:
+    """The asker over the kept answers; raises NoJudge. Nothing heavy is imported before it connects.
 
     Without `key_needed` it is for what kept answers tell alone.
     """
@@ -59,11 +68,11 @@ def open_judge(root: Path, params: ClientSettings, *, key_needed: bool = True) -
         raise NoJudge(f"no {client.KEYS[0]}")
     variable, secret = key or (client.KEYS[0] if client.KEYS else "", "")
     target = Target(params.client, params.model, params.endpoint or client.HOST, variable)
-    store = Store(home / ".judge/answers.sqlite")
-    asker = Asker(target, store, retries=params.retries, max_calls=params.max_calls)
 
     def connect() -> Ask:
         ask = client.connect(key=secret, model=params.model, endpoint=params.endpoint, timeout=params.timeout)
         return bounded(ask, seconds=params.timeout, at_once=params.concurrency)
 
-    return asker, connect
+    store = Store(home / ".judge/answers.sqlite")
+    limits = {"retries": params.retries, "max_calls": params.max_calls, "concurrency": params.concurrency}
+    return Asker(target, store, connect, **limits)

@@ -10,6 +10,7 @@ answer without a score is in no mean, and nothing goes over the network before a
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,13 +18,13 @@ from pydantic import BaseModel, create_model
 
 from parley.conversation import Conversation, Turn, to_sharegpt
 from parley.errors import ParleyError
-from parley.evaluation import Case, Generation, case_at
+from parley.evaluation import Case, case_at
 from parley.ingestion.reading import head_of
 from parley.judging.answers import Fault
 from parley.judging.asking import Asker
-from parley.judging.clients import ClientSettings, NoJudge, open_judge
-from parley.judging.questions import Question, Verdict, answer
-from parley.judging.rubric import Measure, read_judged
+from parley.judging.clients import ClientSettings, NoJudge, judge_or_stop, open_judge
+from parley.judging.questions import answer
+from parley.judging.rubric import read_judged
 from parley.plugins import plugin
 from parley.scoring.statistics import mean
 
@@ -62,28 +63,25 @@ class GeminiModel:
 
     def generate(self, prompt: str, schema: type[T]) -> T:
         """The reply; raises parley.ParleyError without a key, or when the judge can't be reached."""
-        asker, connect = self.open()
+        asker = self.open()
         try:
-            asker.go_online(connect())
+            asker.go_online()
             return asker.reply(prompt, schema)
         finally:
             asker.close()
 
-    def open(self) -> tuple[Asker, Any]:
-        """What asks, and what connects it."""
-        try:
-            return open_judge(self.root, self.settings)
-        except NoJudge as nobody:
-            raise ParleyError(f"{nobody}: put a key into the environment or into .env; nothing was sent") from None
+    def open(self) -> Asker:
+        """What asks."""
+        return judge_or_stop(self.root, self.settings)
 
 
 def validate_gemini_api(model: GeminiModel | None = None) -> str:
     """ "ok", or why the judge can't be used: "no GEMINI_API_KEY", "http_403", "timeout" … Makes one small paid call."""
     judge = model or GeminiModel()
     try:
-        _, connect = open_judge(judge.root, judge.settings)
+        asker = open_judge(judge.root, judge.settings)
         ping = create_model("Ping", reason=(str, ...))
-        finish = connect()('Reply {"reason": "ok"}', ping, 1024).finish
+        finish = asker.connect()('Reply {"reason": "ok"}', ping, 1024).finish
     except NoJudge as nobody:
         return str(nobody)
     except Fault as fault:
@@ -130,14 +128,16 @@ class MultiTurnEvaluator:
         each is judged.
         """
         cases = list(held_out(dataset_name, test_size))
-        asker, connect = self.judge.open()
+        asker = self.judge.open()
         answers = self._answers(cases)
+        from parley.judging.measures import graded
+
         asked = [(case, name) for case in cases for name in self.metrics]
-        questions = [self._question(case, answers[case.id], name, asker) for case, name in asked]
-        options = {"max_calls": self.judge.settings.max_calls, "concurrency": self.judge.settings.concurrency}
+        questions = [
+            partial(graded, case, answers[case.id].text, name, self.metrics[name], asker) for case, name in asked
+        ]
         try:
-            sent = f"{len(cases)} test cases"
-            verdicts = answer(questions, asker, connect, name="evaluate_on_dataset", sent=sent, **options)
+            verdicts = answer(questions, asker, name="evaluate_on_dataset", sent=f"{len(cases)} test cases")
         finally:
             asker.close()
         found: dict[str, Any] = {}
@@ -154,19 +154,6 @@ class MultiTurnEvaluator:
             for (case, name), v in zip(asked, verdicts, strict=True)
         ]
         return {**found, "rows": rows}
-
-    def _question(self, case: Case, made: "Answer", name: str, asker: Asker) -> Question:
-        from parley.judging.measures import measured
-        from parley.judging.verdicts import Judge, judged
-
-        by, generation = self.metrics[name], Generation(case.id, made.text, made.finish, made.tokens, ())
-
-        def ask() -> Verdict:
-            if isinstance(by, Measure):
-                return measured(case, generation, by, asker)
-            return judged(case, generation, name, by, Judge(asker))
-
-        return ask
 
     def _answers(self, cases: Sequence[Case]) -> "dict[str, Answer]":
         from parley.encoding.chat import template_of

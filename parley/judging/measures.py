@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from parley.conversation import ToolCall, Turn
-from parley.evaluation import Case, Generation
+from parley.evaluation import Case
 from parley.judging.asking import Asker, NotAsked, Unusable
 from parley.judging.fencing import NOTICE, as_lines, fenced
 from parley.judging.questions import Verdict
-from parley.judging.rubric import Measure
-from parley.judging.verdicts import Judge
+from parley.judging.rubric import Measure, Rubric
+from parley.judging.verdicts import Judge, judged
 from parley.specialists.hermes import in_text, written
 
 if TYPE_CHECKING:
@@ -28,8 +28,15 @@ class NotApplicable(Exception):
     """The case lacks what the metric looks at."""
 
 
-def measured(case: Case, generation: Generation, measure: Measure, asker: Asker) -> Verdict:
-    """The verdict on one generation; raises what `Asker.reply` raises, but for Unusable.
+def graded(case: Case, text: str, metric: str, by: Rubric | Measure, asker: Asker) -> Verdict:
+    """The verdict on one answer by a metric of either kind; raises what `Asker.reply` raises, but for Unusable."""
+    if isinstance(by, Measure):
+        return measured(case, text, by, asker)
+    return judged(case, text, metric, by, asker)
+
+
+def measured(case: Case, text: str, measure: Measure, asker: Asker) -> Verdict:
+    """The verdict on one answer; raises what `Asker.reply` raises, but for Unusable.
 
     No score, and the kind says why: "not_applicable", "empty_answer", "nothing_found", "bad_score", or a judge's
     reply that DeepEval stumbles over, "bad_reply".
@@ -37,11 +44,11 @@ def measured(case: Case, generation: Generation, measure: Measure, asker: Asker)
     import deepeval.metrics
     from deepeval.errors import DeepEvalError
 
-    if measure.shows != "tools" and not generation.text.strip():
+    if measure.shows != "tools" and not text.strip():
         return Verdict(None, "", "empty_answer")
     fence, _ = fenced({"input": as_lines(case.context)})  # of the context alone: both models share earlier calls
     try:
-        test_case = _test_case(case, generation.text, measure, fence)
+        test_case = _test_case(case, text, measure, fence)
     except NotApplicable:
         return Verdict(None, "", "not_applicable")
     judge = Judge(asker, preface=NOTICE.format(fence=fence) + "\n\n")

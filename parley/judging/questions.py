@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from parley.errors import ParleyError
-from parley.judging.answers import Ask
 from parley.judging.asking import Asker, NotAsked
 from parley.progress import tracked
 
@@ -73,24 +72,21 @@ def plan(questions: Sequence[Callable[[], V]]) -> Plan[V]:
 def answer(
     questions: Sequence[Callable[[], V]],
     asker: Asker,
-    connect: Callable[[], Ask],
     *,
     name: str,
     sent: str,
-    max_calls: int,
-    concurrency: int,
 ) -> list[V]:
     """A verdict for each question: from the kept answers, then by asking for what is missing.
 
-    Says what leaves this machine (`sent`), before it does; more than `max_calls` calls stop before the first.
+    Says what leaves this machine (`sent`), before it does; more calls than the asker may make stop before the first.
     """
     found = plan(questions)
     if not found.missing:
         return [found.kept[index] for index in range(len(questions))]
-    if found.calls > max_calls:
+    if found.calls > asker.max_calls:
         raise ParleyError(
-            f"params.yaml: judge.max_calls is {max_calls}, and {found.calls} calls are needed (`make judge-plan` says "
-            "what they cost): raise it, or ask about less; nothing was asked"
+            f"params.yaml: judge.max_calls is {asker.max_calls}, and {found.calls} calls are needed (`make judge-plan` "
+            "says what they cost): raise it, or ask about less; nothing was asked"
         )
     print(
         f"{name}: sending {sent} (redacted as `redact` in params.yaml says) in {found.calls} calls, about "
@@ -98,21 +94,19 @@ def answer(
         f"{len(found.kept)} of {len(questions)} verdicts are kept ones",
         flush=True,
     )
-    asker.go_online(connect())
+    asker.go_online()
     first: dict[str, int] = {}  # a question that waits for another's answer comes later: it would hold a thread
     ordered = sorted(found.missing, key=lambda index: first.setdefault(found.missing[index], index) != index)
-    verdicts = found.kept | _in_threads(questions, ordered, asker, name, concurrency)
+    verdicts = found.kept | _in_threads(questions, ordered, asker, name)
     return [verdicts[index] for index in range(len(questions))]
 
 
-def _in_threads(
-    questions: Sequence[Callable[[], V]], indices: Sequence[int], asker: Asker, name: str, threads: int
-) -> dict[int, V]:
+def _in_threads(questions: Sequence[Callable[[], V]], indices: Sequence[int], asker: Asker, name: str) -> dict[int, V]:
     """Index -> verdict. The first error ends the run; calls under way are waited for, since they are paid for.
 
     A few threads more than calls at once: while one writes its answer to the disk, another calls.
     """
-    with ThreadPoolExecutor(threads + threads // 4) as pool:
+    with ThreadPoolExecutor(asker.concurrency + asker.concurrency // 4) as pool:
         futures = {pool.submit(questions[index]): index for index in indices}
         try:
             done = tracked(as_completed(futures), name, len(futures), "verdicts")

@@ -69,14 +69,6 @@ def read_judged(name: str) -> Rubric | Measure:
     return rubric
 
 
-def read_rubric(name: str) -> Rubric:
-    """A judged metric that is a rubric of our own."""
-    found = read_judged(name)
-    if isinstance(found, Measure):
-        raise ParleyError(f"{name} is DeepEval's {found.metric}, which has no scale; expected a rubric with steps")
-    return found
-
-
 def read_rubrics(names: list[str]) -> dict[str, Rubric]:
     """The rubrics of our own among the judged metrics, whose scale a person or a planted answer can be put on."""
     found = {name: read_judged(name) for name in names}

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from parley.evaluation import Case, Generation
+from parley.evaluation import Case
 from parley.judging.asking import Asker, Unusable
 from parley.judging.fencing import NOTICE, as_lines, expected, fenced
 from parley.judging.questions import Verdict
@@ -100,9 +100,9 @@ class _FencedPrompt:
         )
 
 
-def judged(case: Case, generation: Generation, metric: str, rubric: Rubric, judge: Judge) -> Verdict:
-    """The verdict on one generation; raises what `Asker.reply` raises, but for Unusable."""
-    parts = {"input": as_lines(case.context), "actual_output": generation.text, "expected_output": expected(case)}
+def judged(case: Case, text: str, metric: str, rubric: Rubric, asker: Asker) -> Verdict:
+    """The verdict on one answer; raises what `Asker.reply` raises, but for Unusable."""
+    parts = {"input": as_lines(case.context), "actual_output": text, "expected_output": expected(case)}
     fence, shown = fenced(parts)
     test_case = LLMTestCase(**shown)  # type: ignore[arg-type, unused-ignore]
     test_case.multimodal = False  # "[DEEPEVAL:IMAGE:…]" is a text like any other
@@ -111,7 +111,7 @@ def judged(case: Case, generation: Generation, metric: str, rubric: Rubric, judg
         evaluation_params=[SingleTurnParams(part) for part in rubric.compares],
         evaluation_steps=list(rubric.steps),
         rubric=[Anchor(score_range=(low, high), expected_outcome=like) for low, high, like in rubric.anchors()],
-        model=judge,
+        model=Judge(asker),
         async_mode=False,
         evaluation_template=_FencedPrompt(fence),  # type: ignore[arg-type, unused-ignore]
     )

@@ -8,11 +8,11 @@ import pytest
 from pydantic import BaseModel
 
 from parley.conversation import Conversation, ToolCall, Turn
-from parley.evaluation import Case, Generation
+from parley.evaluation import Case
 from parley.judging.answers import Answer, Store
 from parley.judging.asking import Asker, Target
-from parley.judging.rubric import read_rubric, read_rubrics
-from parley.judging.verdicts import Judge, judged
+from parley.judging.rubric import read_rubrics
+from parley.judging.verdicts import judged
 from parley.plugins import plugin_names
 
 RUBRICS = list(read_rubrics(plugin_names("rubrics", ".yaml")))
@@ -33,9 +33,9 @@ def shown_prompt(tmp_path: Path, case: Case, text: str, metric: str) -> str:
         prompts.append(prompt)
         return Answer("stop", '{"reason": "so", "score": 3}')
 
-    asker = Asker(Target("fake", "m", "", ""), Store(tmp_path / "answers.sqlite"), retries=1, max_calls=1)
-    asker.go_online(ask)
-    verdict = judged(case, Generation(case.id, text, "stop", 1, ()), metric, read_rubric(metric), Judge(asker))
+    asker = Asker(Target("fake", "m", "", ""), Store(tmp_path / "answers.sqlite"), lambda: ask, retries=1, max_calls=1)
+    asker.go_online()
+    verdict = judged(case, text, metric, read_rubrics([metric])[metric], asker)
     assert (verdict.score, verdict.reason, verdict.kind) == (0.3, "so", "")
     return prompts[0]
 
@@ -51,7 +51,7 @@ def test_what_people_and_models_wrote_stays_inside_its_fence(tmp_path: Path, met
     fences = re.findall(r"^<(data-[0-9a-f]{16})>$", prompt, re.MULTILINE)
     assert len(set(fences)) == 1
     fence = fences[0]
-    rubric = read_rubric(metric)
+    rubric = read_rubrics([metric])[metric]
     parts = re.findall(rf"^<{fence}>\n(.*?)\n</{fence}>", prompt, re.MULTILINE | re.DOTALL)
     assert len(parts) == len(rubric.compares) == prompt.count(f"\n<{fence}>\n")
     assert parts[1] == attack

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from parley.conversation import Conversation, ToolCall, Turn
-from parley.evaluation import Case, Generation
+from parley.evaluation import Case
 from parley.judges import gemini
 from parley.judging.answers import Answer, Store
 from parley.judging.asking import Asker, NotAsked, Target
@@ -67,10 +67,10 @@ def asked(
         calls.append((prompt, form))
         return Answer("stop", json.dumps(reply(prompt, form)))
 
-    asker = Asker(Target("fake", "m", "", ""), Store(tmp_path / "answers.sqlite"), retries=1, max_calls=50)
-    asker.go_online(ask)
+    asker = Asker(Target("fake", "m", "", ""), Store(tmp_path / "answers.sqlite"), lambda: ask, retries=1, max_calls=50)
+    asker.go_online()
     case = Case("c1#3", "test", context, Turn("assistant", "Mia", due), labels)
-    return measured(case, Generation(case.id, text, "stop", 1, ()), MEASURES[name], asker), calls
+    return measured(case, text, MEASURES[name], asker), calls
 
 
 def agent_case(name: str) -> dict[str, Any]:
@@ -160,9 +160,9 @@ def test_context_is_the_label_or_what_tools_returned(tmp_path: Path) -> None:
         prompts.append(prompt)
         return Answer("stop", '{"verdicts": [{"verdict": "no", "reason": "so"}]}')
 
-    asker = Asker(Target("fake", "m", "", ""), Store(tmp_path / "answers.sqlite"), retries=1, max_calls=50)
-    asker.go_online(ask)
-    assert measured(asker_case, Generation("c1#3", "Oslo", "stop", 1, ()), MEASURES["hallucination"], asker).score == 0
+    asker = Asker(Target("fake", "m", "", ""), Store(tmp_path / "answers.sqlite"), lambda: ask, retries=1, max_calls=50)
+    asker.go_online()
+    assert measured(asker_case, "Oslo", MEASURES["hallucination"], asker).score == 0
     assert "a labelled fact" in prompts[0]
 
 
@@ -186,12 +186,10 @@ def test_an_insult_that_nobody_utters_scores_1(tmp_path: Path) -> None:
 
 
 def test_a_plan_foretells_the_calls_that_follow(tmp_path: Path) -> None:
-    asker = Asker(Target("fake", "m", "", ""), Store(tmp_path / "answers.sqlite"), retries=1, max_calls=50)
-    case = Case("c1#3", "test", TALK, Turn("assistant", "Mia"))
-    generation = Generation(case.id, "you are Mia", "stop", 1, ())
-    found = plan(
-        [lambda m=m: measured(case, generation, MEASURES[m], asker) for m in ("toxicity", "knowledge_retention")]
-    )
+    store = Store(tmp_path / "answers.sqlite")
+    asker = Asker(Target("fake", "m", "", ""), store, pytest.fail, retries=1, max_calls=50)
+    case, text = Case("c1#3", "test", TALK, Turn("assistant", "Mia")), "you are Mia"
+    found = plan([lambda m=m: measured(case, text, MEASURES[m], asker) for m in ("toxicity", "knowledge_retention")])
     assert found.calls == 2 + 4
     with pytest.raises(NotAsked):
-        measured(case, generation, MEASURES["bias"], asker)
+        measured(case, text, MEASURES["bias"], asker)

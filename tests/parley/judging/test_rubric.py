@@ -7,7 +7,7 @@ import pytest
 
 from parley import plugins
 from parley.errors import ParleyError
-from parley.judging.rubric import Measure, Rubric, read_judged, read_rubric, read_rubrics
+from parley.judging.rubric import Measure, Rubric, read_judged, read_rubrics
 from parley.plugins import plugin_names
 
 GOOD = "compares: [input]\nsteps: [Read it.]\nscale:\n  0-4: bad\n  5-9: fair\n  10: good\n"
@@ -27,20 +27,19 @@ RUBRICS = plugin_names("rubrics", ".yaml")
 def test_every_shipped_file_is_a_rubric_or_one_of_deepevals_metrics() -> None:
     kinds = {type(read_judged(name)) for name in RUBRICS}
     assert kinds == {Rubric, Measure}
-    with pytest.raises(ParleyError, match="toxicity is DeepEval's ToxicityMetric, which has no scale"):
-        read_rubric("toxicity")
+    assert "toxicity" not in read_rubrics(RUBRICS)
 
 
 @pytest.mark.parametrize("name", list(read_rubrics(RUBRICS)))
 def test_every_shipped_rubric_reads(name: str) -> None:
-    rubric = read_rubric(name)
+    rubric = read_rubrics([name])[name]
     assert rubric.anchors()[0][0] == 0
     assert len(rubric.steps) >= 3
 
 
 def test_a_new_rubric_is_one_file(write: Callable[[str], object]) -> None:
     write(GOOD)
-    assert read_rubric("mine").anchors() == [(0, 4, "bad"), (5, 9, "fair"), (10, 10, "good")]
+    assert read_rubrics(["mine"])["mine"].anchors() == [(0, 4, "bad"), (5, 9, "fair"), (10, 10, "good")]
 
 
 @pytest.mark.parametrize(
@@ -60,4 +59,4 @@ def test_a_rubric_that_cannot_be_used_is_refused_by_name(
 ) -> None:
     write(GOOD.replace(was, now))
     with pytest.raises(ParleyError, match=rf"mine\.yaml.*{message}"):
-        read_rubric("mine")
+        read_judged("mine")
