@@ -7,8 +7,8 @@ from typing import Any
 
 from tools.samples.phrases import read_table
 
-PER_FORM = 8  # rows of each form in qa.jsonl
-HELD_OUT_PER_FORM = {"seen": 2, "unseen": 8}
+PER_FORM = 6  # rows of each form in qa.jsonl
+HELD_OUT_PER_FORM = {"seen": 1, "unseen": 8}
 
 
 def documents(seed: int) -> dict[str, str]:
