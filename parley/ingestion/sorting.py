@@ -133,10 +133,9 @@ def _ascending(batch: list[Message], key: KeyOf, drop: Drop) -> list[Message]:
 
 def _ascends(batch: list[Message], key: KeyOf) -> bool:
     """Whether the batch is sorted, each key once."""
-    if key is by_id and len({(message.channel, len(message.id)) for message in batch}) == 1:
-        keys: list[Any] = [message.id for message in batch]  # nearly always: and a quarter of the time
-    else:
-        keys = [key(message) for message in batch]
+    keys: list[Any] = [message.id for message in batch]
+    if key is not by_id or len({message.channel for message in batch}) > 1 or len(set(map(len, keys))) > 1:
+        keys = [key(message) for message in batch]  # rarely, and several times as long
     return all(map(lt, keys, keys[1:]))
 
 
@@ -179,9 +178,13 @@ class _Writer:
 
     def write(self, batch: list[Message]) -> None:
         """Appends a batch, which is not empty."""
-        times = [(message.channel, message.time) for message in batch]
-        in_time = all(map(le, times, times[1:]))
-        part = Run(Path(), self._key(batch[0]), self._key(batch[-1]), times[0], times[-1], in_time, len(batch))
+        first, last = batch[0], batch[-1]
+        keys: list[Any] = [message.time for message in batch]
+        if first.channel != last.channel:
+            keys = [(message.channel, message.time) for message in batch]
+        in_time = all(map(le, keys, keys[1:]))
+        times = (first.channel, first.time), (last.channel, last.time)
+        part = Run(Path(), self._key(first), self._key(last), *times, in_time, len(batch))
         run = self.runs[-1] if self.runs and self.runs[-1].last < part.first else None
         path = run.path if run else self._folder / f"{len(self.runs):06}.jsonl"
         if not (run and self._file):
