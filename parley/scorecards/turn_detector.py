@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from parley.evaluation import Case, Score, Unscored
-from parley.scoring.both import Both, plain
+from parley.scoring.both import Both
 from parley.scoring.detection import Statistic, calibration_error, contrast, pr_auc, roc_auc
 from parley.scoring.scorecard import Curve, Figure, Scorecard
 from parley.scoring.statistics import Pair
@@ -165,8 +165,16 @@ def roc(test: Sequence[Turn], languages: Sequence[str]) -> dict[str, list[tuple[
 
 def entry_of(one: Threshold) -> dict[str, Any]:
     """The entry of a threshold, which has no interval."""
-    why = "chosen on val, not measured"
-    return plain(one.tuned, one.base, unit="probability", groups=one.groups, why=why)
+    values = {"tuned": one.tuned, "base": one.base, "difference": one.tuned - one.base}
+    return {
+        "unit": "probability",
+        "higher_is_better": None,
+        "n": len(one.groups),
+        "groups": len(set(one.groups)),
+        "unscored": {},
+        "no_interval": "chosen on val, not measured",
+        **{name: {"value": value, "low": None, "high": None} for name, value in values.items()},
+    }
 
 
 @dataclass(frozen=True, slots=True)

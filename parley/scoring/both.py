@@ -1,6 +1,6 @@
 """What two models made of the same cases, and the entries of metrics/scores.json that compare them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +38,3 @@ class Both:
 def share(part: float, whole: float) -> Score | Unscored:
     """A case's part of a rate that is sum(part) / sum(whole) over cases; unscored where there is nothing to count."""
     return Score(part / whole, whole) if whole else Unscored("nothing to count")
-
-
-def plain(tuned: float, base: float, *, unit: str, groups: Sequence[str], why: str) -> dict[str, Any]:
-    """The entry of a number without intervals, such as a threshold; `why` says why. groups: of each case."""
-    values = {"tuned": tuned, "base": base, "difference": tuned - base}
-    estimates = {name: {"value": value, "low": None, "high": None} for name, value in values.items()}
-    counted = {"n": len(groups), "groups": len(set(groups)), "unscored": {}}
-    return {"unit": unit, "higher_is_better": None, **counted, "no_interval": why, **estimates}

@@ -46,7 +46,12 @@ def test_a_perfect_detector_against_a_base_that_knows_nothing() -> None:
     assert {name: test[name]["tuned"]["value"] for name in wanted} == wanted
     assert (test["roc_auc"]["base"]["value"], test["fpr"]["base"]["value"]) == (0.5, 1.0)
     assert test["ece"]["tuned"]["value"] == pytest.approx(0.15)
-    assert found["val"]["threshold"]["en"]["tuned"]["value"] == 0.8
+    threshold = found["val"]["threshold"]["en"]
+    assert threshold["tuned"] == {"value": 0.8, "low": None, "high": None} and (
+        threshold["n"],
+        threshold["groups"],
+    ) == (400, 5)
+    assert threshold["difference"]["value"] == pytest.approx(0.3) and "not measured" in threshold["no_interval"]
     assert found["curves"][0]["series"]["tuned"] == [(0.0, 0.0), (0.0, 1.0), (1.0, 1.0)]
     assert test["tpr"]["n"] == 50
     assert found["test"]["tpr"]["answers of at most 2 words"]["n"] == 5

@@ -1,7 +1,7 @@
 import pytest
 
 from parley.evaluation import Score, Unscored
-from parley.scoring.both import plain, share
+from parley.scoring.both import share
 from parley.scoring.scorecard import Curve, Figure, Scorecard, block, lines, matrices
 from parley.scoring.statistics import Pair, compare
 
@@ -42,9 +42,3 @@ def test_two_figures_of_one_name_and_slice_are_refused() -> None:
 def test_share_of_nothing_is_unscored() -> None:
     assert share(1, 4) == Score(0.25, 4)
     assert share(0, 0) == Unscored("nothing to count")
-
-
-def test_plain_number_says_why_it_has_no_interval() -> None:
-    found = plain(0.9, 0.4, unit="threshold", groups=["a", "b", "b"], why="chosen on the validation split")
-    assert found["difference"] == {"value": 0.5, "low": None, "high": None}
-    assert found["no_interval"] == "chosen on the validation split" and (found["n"], found["groups"]) == (3, 2)
