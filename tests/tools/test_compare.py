@@ -19,7 +19,8 @@ from stages import score
 from stages.report import page
 from tests.judged import KEY, parts, settings
 from tests.loopback import JudgeServer, Step, reply
-from tools.compare import OTHER_TOKENS, compared, facts, looks_said, print_table
+from tools.compare import facts, looks_said, print_table
+from tools.comparison import OTHER_TOKENS, compared
 from tools.experiments import Experiment
 from tools.judge_experiments import preferences, print_preferences
 from tools.timing import since, stage_of
