@@ -12,8 +12,11 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any
+
+from tests import local_server
+from tests.local_server import Server
 
 Step = Callable[["Handler"], None]
 
@@ -170,7 +173,7 @@ class Ollama(Protocol):
 PROTOCOLS = (Gemini(), OpenAI(), Ollama())
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(local_server.Handler):
     protocol_version = "HTTP/1.1"  # connections are kept, as real servers do
     disable_nagle_algorithm = True
     server: "JudgeServer"
@@ -196,22 +199,13 @@ class Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError, ValueError):  # `reset` closed it
             super().finish()
 
-    def send(self, code: int, data: bytes, headers: Mapping[str, str]) -> None:
-        self.send_response(code)
-        for name, value in {"Content-Length": str(len(data)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
+    def send(self, code: int, data: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().send(code, data, headers)
         self.answered = True
 
-    def log_message(self, *args: Any) -> None: ...
 
-
-class JudgeServer(ThreadingHTTPServer):
+class JudgeServer(Server):
     """Takes the steps of `script` one by one, then what `otherwise` says to a prompt; `latency` seconds before each."""
-
-    daemon_threads = True
-    request_queue_size = 128
 
     def __init__(
         self,
@@ -220,7 +214,7 @@ class JudgeServer(ThreadingHTTPServer):
         otherwise: Callable[[str], Step] = lambda prompt: reply(),
         latency: float = 0.0,
     ) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.script = list(script)
         self.otherwise = otherwise
         self.latency = latency
@@ -228,10 +222,6 @@ class JudgeServer(ThreadingHTTPServer):
         self.under_way = 0
         self.peak = 0  # most requests under way at once
         self._lock = threading.Lock()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
     def next_step(self, request: dict[str, Any]) -> Step:
         request["time"] = time.monotonic()
@@ -249,11 +239,3 @@ class JudgeServer(ThreadingHTTPServer):
             self.under_way -= 1
 
     def handle_error(self, request: Any, client_address: Any) -> None: ...
-
-    def __enter__(self) -> "JudgeServer":
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.shutdown()
-        self.server_close()

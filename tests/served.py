@@ -2,7 +2,6 @@
 
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +9,31 @@ from parley.encoding.chat import template_of
 from parley.inference.generation import Prompt, Sampling, answers_to, reference_logprobs
 from parley.modeling.loading import load
 from parley.modeling.models import Model
+from tests import local_server
+from tests.local_server import Server
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(local_server.Handler):
     protocol_version = "HTTP/1.1"
     server: "ModelServer"
 
     def do_GET(self) -> None:
-        self.send(200, {"object": "list", "data": [{"id": self.server.name, "object": "model", "max_model_len": 512}]})
+        self.say(200, {"object": "list", "data": [{"id": self.server.name, "object": "model", "max_model_len": 512}]})
 
     def do_POST(self) -> None:
         sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append((self.path, sent))
         chat = self.path.endswith("/chat/completions")
         if self.server.statuses:
-            self.send(self.server.statuses.pop(0), {"error": {"message": "as scripted"}})
+            self.say(self.server.statuses.pop(0), {"error": {"message": "as scripted"}})
         elif (not chat and self.server.chat_only) or (sent.get("echo") and not self.server.gives_logprobs):
-            self.send(404, {"error": {"message": "not here"}})
+            self.say(404, {"error": {"message": "not here"}})
         elif chat:
             choice = {"index": 0, "message": {"role": "assistant", "content": "from chat"}, "finish_reason": "stop"}
-            self.send(200, self.reply(choice, 2))
+            self.say(200, self.reply(choice, 2))
         else:
             with self.server.lock:
-                self.send(200, self.completion(sent))
+                self.say(200, self.completion(sent))
 
     def completion(self, sent: dict[str, Any]) -> dict[str, Any]:
         model, template = self.server.model, self.server.template
@@ -49,24 +50,15 @@ class Handler(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": 1 + tokens}
         return {"id": "1", "object": "text_completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
 
-    def send(self, code: int, value: dict[str, Any]) -> None:
-        data = json.dumps(value).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args: Any) -> None: ...
+    def say(self, code: int, value: dict[str, Any]) -> None:
+        self.send(code, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
 
-class ModelServer(ThreadingHTTPServer):
+class ModelServer(Server):
     """Serves the model of `folder` as `name`. `statuses` are sent first, one a request."""
 
-    daemon_threads = True
-
     def __init__(self, folder: Path, settings: Model, *, name: str = "base", **has: Any) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.name = name
         self.chat_only: bool = has.get("chat_only", False)
         self.gives_logprobs: bool = has.get("gives_logprobs", True)
@@ -78,12 +70,4 @@ class ModelServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-    def __enter__(self) -> "ModelServer":
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.shutdown()
-        self.server_close()
+        return super().url + "/v1"

@@ -3,12 +3,11 @@
 import json
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from local_server import Handler, Server
 from tiny_models import MODEL
 from workspace import run_stage
 
@@ -171,52 +170,34 @@ def test_a_pad_token_beyond_the_embeddings_is_replaced(local: Path, tmp_path: Pa
 # --- the Hub, played by a server of our own under the real client
 
 
-class Hub(BaseHTTPRequestHandler):
+class Hub(Handler):
     """The routes that a download of small files uses, for one model: good/model, whose main is COMMIT."""
 
     files: Path
 
-    def do_HEAD(self) -> None:
-        self.answer(body=False)
-
     def do_GET(self) -> None:
-        self.answer(body=True)
-
-    def answer(self, *, body: bool) -> None:
         _, *parts = self.path.split("?")[0].split("/")
         names = sorted(path.name for path in self.files.iterdir())
         if parts[:2] == ["api", "models"] and parts[3] == "gone":
-            self.reply(401, b"{}", body)
+            self.send(401, b"{}")
         elif parts[:2] == ["api", "models"] and parts[-1] in ("main", "v1", COMMIT):
             info = {"id": "/".join(parts[2:4]), "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
-            self.reply(200, json.dumps(info).encode(), body)
+            self.send(200, json.dumps(info).encode())
         elif parts[:2] == ["api", "models"]:
-            self.reply(404, b"{}", body, **{"X-Error-Code": "RevisionNotFound"})
+            self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
         elif parts[1] == "gated":
-            self.reply(403, b"{}", body, **{"X-Error-Code": "GatedRepo"})
+            self.send(403, b"{}", {"X-Error-Code": "GatedRepo"})
         else:
             content = (self.files / parts[-1]).read_bytes()
-            self.reply(200, content, body, **{"X-Repo-Commit": COMMIT, "ETag": f'"{parts[-1]}"'})
+            self.send(200, content, {"X-Repo-Commit": COMMIT, "ETag": f'"{parts[-1]}"'})
 
-    def reply(self, status: int, content: bytes, body: bool, **headers: str) -> None:
-        self.send_response(status)
-        for key, value in {"Content-Length": str(len(content)), **headers}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
-
-    def log_message(self, *args: object) -> None:
-        pass
+    do_HEAD = do_GET
 
 
 @pytest.fixture
 def endpoint(local: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Server", (Hub,), {"files": local}))
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with Server(type("Here", (Hub,), {"files": local})) as server:
+        yield server.url
 
 
 def run_hub(root: Path, endpoint: str, **extra: str) -> subprocess.CompletedProcess[str]:

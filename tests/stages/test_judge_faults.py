@@ -212,7 +212,7 @@ def test_a_wrong_key_fails_at_the_first_call_and_names_the_variable(tmp_path: Pa
 def test_a_bad_request_after_a_good_one_is_a_row(tmp_path: Path) -> None:
     eval_files(tmp_path, 2)
     with JudgeServer(otherwise=lambda prompt: status(400) if "green 1" in prompt else reply()) as server:
-        settings(tmp_path, server)
+        settings(tmp_path, server, concurrency=1)
         judge.main(tmp_path)
     assert [row["kind"] for row in verdicts(tmp_path)] == ["", "", "", "http_400"]
 

@@ -5,13 +5,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import local_server
 import pytest
+from local_server import Server
 from workspace import set_params
 
 from parley.errors import ParleyError
@@ -22,11 +22,11 @@ from tools.scored_card import scored_card
 ROOT = Path(__file__).parents[2]
 
 
-class Hub(ThreadingHTTPServer):
+class Hub(Server):
     """Keeps what it is asked and sent; `public` is what it says of the repository."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.asked: list[tuple[str, str]] = []
         self.created: dict[str, Any] = {}
         self.files: dict[str, bytes] = {}
@@ -34,11 +34,8 @@ class Hub(ThreadingHTTPServer):
         self.tokens: set[str | None] = set()
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(local_server.Handler):
     server: Hub
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
     def do_GET(self) -> None:
         self._answer(b"")
@@ -50,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         hub, path = self.server, self.path.partition("?")[0]
         hub.asked.append((self.command, path))
         hub.tokens.add(self.headers["Authorization"])
-        address = f"http://127.0.0.1:{hub.server_port}/ann/boats"
+        address = f"{hub.url}/ann/boats"
         reply: dict[str, Any] = {"id": "ann/boats", "private": not hub.public, "sha": "0" * 40, "siblings": []}
         if path == "/api/repos/create":
             hub.created = json.loads(sent)
@@ -66,22 +63,13 @@ class Handler(BaseHTTPRequestHandler):
             values = [row["value"] for row in rows if row["key"] == "file"]
             hub.files = {value["path"]: base64.b64decode(value["content"]) for value in values}
             reply = {"commitUrl": f"{address}/commit/{'0' * 40}", "commitOid": "0" * 40, "success": True}
-        body = json.dumps(reply).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.send(200, json.dumps(reply).encode(), {"Content-Type": "application/json"})
 
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
     with Hub() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -103,7 +91,7 @@ def workspace(tmp_path: Path) -> Path:
 
 def pushed(hub: Hub, workspace: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-    address = f"http://127.0.0.1:{hub.server_port}"
+    address = hub.url
     home = {"HF_HOME": str(workspace / "home"), "HF_ENDPOINT": address, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [sys.executable, "-m", "tools.push", *arguments],
