@@ -38,7 +38,11 @@ class Trial:
     control: str  # one of CONTROLS
     group: str  # conversation group of the case
     questions: tuple[Question, Question]
-    holds: Callable[[float, float], bool]  # of the two scores
+
+    def holds(self, one: float, other: float) -> bool:
+        """Whether two scores are what the control says: of one answer and the other, or of a pair in both orders."""
+        better = one == other == 1 if self.metric == "pairwise" else one > other
+        return better == CONTROLS[self.control][2]
 
 
 def trials(
@@ -55,14 +59,12 @@ def trials(
     """
     made = []
     for case, answers in _planted(cases, count):
-        group = case.group
-        for control, (one, other, higher) in CONTROLS.items():
+        for control, (one, other, _) in CONTROLS.items():
             for metric in metrics:
                 pair = (grade(case, answers[one], metric), grade(case, answers[other], metric))
-                made.append(Trial(metric, control, group, pair, _above if higher else _not_above))
+                made.append(Trial(metric, control, case.group, pair))
             if duel:
-                pair = duel(case, answers[one], answers[other])
-                made.append(Trial("pairwise", control, group, pair, _won if higher else _not_won))
+                made.append(Trial("pairwise", control, case.group, duel(case, answers[one], answers[other])))
     return made
 
 
@@ -116,19 +118,3 @@ def _garbled(text: str, seed: str) -> str:
     """Consonants instead of every letter, twelve characters at least."""
     drawn = random.Random(seed)
     return "".join(drawn.choice("bcdfghjklmnpqrstvwxz") if c.isalnum() else c for c in text.ljust(12, "x"))
-
-
-def _above(one: float, other: float) -> bool:
-    return one > other
-
-
-def _not_above(one: float, other: float) -> bool:
-    return one <= other
-
-
-def _won(first: float, second: float) -> bool:
-    return first == second == 1
-
-
-def _not_won(first: float, second: float) -> bool:
-    return not _won(first, second)
