@@ -103,6 +103,7 @@ def main(root: Path) -> None:
         need = of_training(root / BASE, model_params, params, precision=precision, examples=train, refuse=not sharded)
         further = {**topology.settings(root, params.strategy), "gradient_checkpointing": need.run.checkpointing}
         config = sft_config(params, runtime, precision=precision, seed=seed, folder=folder, further=further)
+        topology.admit_fsdp2(params.strategy)
         model = _load_model(root, model_params, params, config)
         rows = packed_rows(train, val, model, params, prove=not sharded)
         trainer = _trainer(root, model, params, config, *rows, save_steps=runtime.save_steps)

@@ -2,7 +2,8 @@
 
 transformers calls the registered `per_example` with the whole row of a packed batch; it makes one causal
 SDPA call for each example, and none across. On stock SDPA a packed row of T tokens costs a T x T mask;
-on a GPU with FlashAttention its variable-length kernel does this job. torch is imported with this module.
+on a GPU a variable-length kernel does this job in one call: FlashAttention's, else torch's own, by `varlen`
+(https://docs.pytorch.org/docs/2.13/nn.attention.varlen.html). torch is imported with this module.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from parley.encoding.packing import flatten
 from parley.errors import ParleyError
 
 NAME = "per_example"
+VARLEN = "varlen"
 _SHORT = 512  # tokens: up to here `_Short` takes a half to a third of the time of SDPA's 16-bit passes on a CPU
 
 
@@ -102,7 +104,39 @@ def _window(length: int, size: int | None, device: torch.device) -> torch.Tensor
     return (distance >= 0) & (distance < size)
 
 
+def varlen(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    max_length_q: int = 0,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """`per_example` in one call of torch's kernel, which wants a GPU of 2020 or later and computes in 16 bits.
+
+    It has not run on a GPU yet: a test marked gpu compares the two.
+    """
+    from torch.nn.attention.varlen import varlen_attn
+
+    if cu_seq_lens_q is None or attention_mask is not None or query.shape[2] != key.shape[2] or dropout:
+        raise RuntimeError(f"{type(module).__name__} called without cu_seq_lens_q, or with a mask, a cache or dropout")
+    half = torch.bfloat16 if value.dtype == torch.float32 else value.dtype
+    q, k, v = (part[0].transpose(0, 1).to(half).contiguous() for part in (query, key, value))
+    bounds, longest = cu_seq_lens_q, max_length_q
+    window = (-1 if sliding_window is None else sliding_window - 1, 0)
+    grouped = q.shape[1] != k.shape[1]
+    made = varlen_attn(q, k, v, bounds, bounds, longest, longest, scale=scaling, window_size=window, enable_gqa=grouped)
+    return made[None].to(value.dtype), None
+
+
 AttentionInterface.register(NAME, per_example)
+AttentionInterface.register(VARLEN, varlen)
 
 
 def choose_attention(model: PreTrainedModel, *, half: bool) -> str:
@@ -111,11 +145,16 @@ def choose_attention(model: PreTrainedModel, *, half: bool) -> str:
     half: the model computes in 16 bits, which FlashAttention needs. A model with capped attention logits keeps
     its own attention, for which transformers makes a mask from the restarting positions: slower, as exact.
     """
-    capped = getattr(model.config.get_text_config(), "attn_logit_softcapping", None) is not None
-    if model.device.type == "cuda" and half and is_flash_attn_2_available() and model._supports_flash_attn:
+    config = model.config.get_text_config()
+    capped = getattr(config, "attn_logit_softcapping", None) is not None
+    on_gpu = model.device.type == "cuda" and half and model._supports_flash_attn
+    if on_gpu and is_flash_attn_2_available():
         model.set_attn_implementation("flash_attention_2")
     elif model._supports_sdpa and not capped:
-        model.set_attn_implementation(NAME)
+        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        able = on_gpu and torch.cuda.get_device_capability() >= (8, 0) and size % 8 == 0 and size <= 256
+        able = able and not getattr(config, "attention_dropout", 0.0)
+        model.set_attn_implementation(VARLEN if able else NAME)
     return str(model.config._attn_implementation)
 
 

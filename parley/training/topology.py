@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from parley.errors import ParleyError, near_misses
 
 if TYPE_CHECKING:
+    import torch
     from accelerate import Accelerator
 
 DEEPSPEED = Path("recipes/deepspeed")
@@ -66,8 +67,10 @@ def check_strategy(root: Path, strategy: str, processes: int, *, quantization: s
     import torch
 
     gpus = torch.cuda.device_count()
-    if gpus == 0 and strategy != "ddp":
-        raise ParleyError(f"params.yaml: train.strategy {strategy} needs a GPU; without one there is single or ddp")
+    if gpus == 0 and file:
+        raise ParleyError(
+            f"params.yaml: train.strategy {strategy} needs a GPU; without one there is single, ddp or fsdp2"
+        )
     if 0 < gpus < processes and not launched():
         raise ParleyError(
             f"params.yaml: train.processes is {processes}, this machine has {gpus} GPUs: lower it, or start torchrun "
@@ -145,6 +148,18 @@ def end_with_launcher() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
+def admit_fsdp2(strategy: str) -> None:
+    """Has accelerate cut weights up over processes on a CPU too: torch can, accelerate would run plain DDP.
+
+    To be called after SFTConfig, which starts the processes' group, and before the trainer.
+    """
+    from accelerate import PartialState
+    from accelerate.utils import DistributedType
+
+    if strategy == "fsdp2" and PartialState().distributed_type == DistributedType.MULTI_CPU:
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+
+
 def prove(accelerator: "Accelerator", strategy: str, processes: int) -> None:
     """Raises ParleyError unless what runs is what was asked for."""
     kind = accelerator.distributed_type.value
@@ -156,6 +171,15 @@ def prove(accelerator: "Accelerator", strategy: str, processes: int) -> None:
             f"{accelerator.num_processes}: start it with `dvc repro`, or torchrun with --nproc-per-node "
             "(times --nnodes) equal to train.processes"
         )
+
+
+def prove_cut(model: "torch.nn.Module") -> None:
+    """Raises ParleyError unless each process holds a piece of each trained weight, as FSDP2 has it."""
+    from torch.distributed.tensor import DTensor
+
+    whole = [name for name, part in model.named_parameters() if part.requires_grad and not isinstance(part, DTensor)]
+    if whole:
+        raise ParleyError(f"train.strategy fsdp2: {len(whole)} weights are whole in every process, {whole[0]} first")
 
 
 def from_first(value: Any) -> Any:

@@ -29,6 +29,7 @@ from parley.training.checkpoints import seal
 from parley.training.journal import Epochs, Journal
 from parley.training.memory import PLAIN_HEAD_LOGITS
 from parley.training.rows import Rows
+from parley.training.topology import prove_cut
 
 
 def _held(weight: torch.Tensor) -> torch.Tensor:
@@ -288,6 +289,8 @@ class _Flow(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        if args.fsdp:
+            prove_cut(self.trainer.model)
         if not self.trainer.journal.evaluations:
             self.trainer.evaluate_epoch()
 

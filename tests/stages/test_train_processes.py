@@ -19,25 +19,31 @@ Make = Callable[..., Path]
 TWO: dict[str, Any] = {"train__strategy": "ddp", "train__processes": 2, "train__batch_size": 1, "train__epochs": 1}
 
 
-@pytest.fixture(scope="module")
-def undisturbed(made_workspace: Make) -> Path:
+@pytest.fixture(scope="module", params=["ddp", "fsdp2"])
+def undisturbed(made_workspace: Make, request: pytest.FixtureRequest) -> Path:
     """A finished run of two processes."""
-    root = made_workspace(**TWO)
+    root = made_workspace(**{**TWO, "train__strategy": request.param})
     done = run_stage(root, "train")
     assert done.returncode == 0, done.stderr
-    assert "2 processes on cpu" in done.stdout
+    assert f"2 processes on cpu (train.strategy {request.param})" in done.stdout
     return root
 
 
-def test_two_processes_take_the_steps_of_one_with_twice_the_batch(undisturbed: Path, made_workspace: Make) -> None:
+@pytest.fixture(scope="module")
+def alone(made_workspace: Make) -> Path:
+    """A finished run of one process with twice the batch."""
     root = made_workspace(train__batch_size=2, train__epochs=1)
     train.main(root)
-    one, two = read_json(root / "metrics/train.json"), read_json(undisturbed / "metrics/train.json")
+    return root
+
+
+def test_two_processes_take_the_steps_of_one_with_twice_the_batch(undisturbed: Path, alone: Path) -> None:
+    one, two = read_json(alone / "metrics/train.json"), read_json(undisturbed / "metrics/train.json")
     for figure in ("steps", "tokens", "trained_tokens", "rows"):
         assert two[figure] == one[figure]
     for column in ("loss", "grad_norm"):
         found = [float(row[column]) for row in log_of(undisturbed)]
-        assert found == pytest.approx([float(row[column]) for row in log_of(root)], rel=2e-3)
+        assert found == pytest.approx([float(row[column]) for row in log_of(alone)], rel=2e-3)
     assert [row["tokens"] for row in two["eval"]] == [row["tokens"] for row in one["eval"]]
     assert two["eval"][1]["loss"] == pytest.approx(one["eval"][1]["loss"], rel=1e-3)
 
@@ -45,7 +51,8 @@ def test_two_processes_take_the_steps_of_one_with_twice_the_batch(undisturbed: P
 def test_a_killed_process_stops_both_and_the_next_run_ends_with_the_same_bytes(
     undisturbed: Path, made_workspace: Make
 ) -> None:
-    root = made_workspace(**TWO, runtime__save_steps=1, runtime__logging_steps=1)
+    strategy = read_json(undisturbed / "models/trained/training_info.json")["params"]["train"]["strategy"]
+    root = made_workspace(**{**TWO, "train__strategy": strategy}, runtime__save_steps=1, runtime__logging_steps=1)
     with start(root, "train") as process:
         assert process.stderr is not None
         for line in process.stderr:

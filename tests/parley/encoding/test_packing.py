@@ -105,6 +105,47 @@ def test_attention_per_example_is_that_of_the_model_itself() -> None:
         assert torch.allclose(model(**row, use_cache=False).logits, expected, atol=1e-5)
 
 
+def test_torchs_varlen_takes_what_a_packed_row_gives_it_and_refuses_a_mask() -> None:
+    """On torch's meta device, where shapes and kinds of numbers are checked and nothing is computed."""
+    import torch
+
+    from parley.training.attention import varlen
+
+    q = torch.empty(1, 4, 90, 16, device="meta", requires_grad=True)
+    k, v = (torch.empty(1, 2, 90, 16, device="meta", dtype=torch.bfloat16, requires_grad=True) for _ in "kv")
+    row = {"cu_seq_lens_q": torch.empty(3, dtype=torch.int32, device="meta"), "max_length_q": 60}
+    for window in (None, 4):
+        made, _ = varlen(torch.nn.Module(), q, k, v, None, scaling=0.2, sliding_window=window, **row)
+        assert (made.shape, made.dtype) == ((1, 90, 4, 16), torch.bfloat16)
+    made.sum().backward()
+    assert [(part.grad.shape, part.grad.dtype) for part in (q, k, v)] == [
+        (part.shape, part.dtype) for part in (q, k, v)
+    ]
+    with pytest.raises(RuntimeError, match="Module called without cu_seq_lens_q, or with a mask"):
+        varlen(torch.nn.Module(), q, k, v, torch.ones(1), **row)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("window", [None, 4])
+def test_torchs_varlen_is_attention_per_example_forward_and_backward(window: int | None) -> None:
+    import torch
+
+    from parley.training.attention import per_example, varlen
+
+    torch.manual_seed(0)
+    parts = [torch.randn(1, heads, 90, 64, device="cuda", dtype=torch.bfloat16) for heads in (4, 2, 2)]
+    bounds = torch.tensor([0, 7, 60, 90], dtype=torch.int32, device="cuda")
+    found = []
+    for attention in (per_example, varlen):
+        q, k, v = (part.clone().requires_grad_() for part in parts)
+        options = {"cu_seq_lens_q": bounds, "max_length_q": 53, "sliding_window": window}
+        made, _ = attention(torch.nn.Module(), q, k, v, None, **options)
+        made.float().square().sum().backward()
+        found.append([made, q.grad, k.grad, v.grad])
+    for one, other in zip(*found, strict=True):
+        assert float((one - other).float().norm() / one.float().norm()) < 0.02
+
+
 @pytest.mark.parametrize("settings", [{}, {"sliding_window": 4}], ids=["full", "sliding window"])
 def test_under_bf16_autocast_no_example_sees_another_and_logits_stay_near(settings: dict) -> None:
     import torch

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from parley.errors import ParleyError
-from parley.training.topology import DEEPSPEED, check_strategy, deepspeed_file, prove, settings, sharded
+from parley.training.topology import DEEPSPEED, check_strategy, deepspeed_file, prove, prove_cut, settings, sharded
 
 ROOT = Path(__file__).parents[3]
 
@@ -65,14 +65,24 @@ def test_deepspeed_that_is_missing_is_named_with_how_to_install_it(root: Path) -
         check_strategy(root, "zero2", 2, quantization="none")
 
 
-def test_what_cuts_weights_needs_a_gpu(root: Path) -> None:
+def test_deepspeed_needs_a_gpu(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    with pytest.raises(ParleyError, match="fsdp2 needs a GPU; without one there is single or ddp"):
-        check_strategy(root, "fsdp2", 2, quantization="none")
-    check_strategy(root, "ddp", 2, quantization="none")
+    (root / DEEPSPEED / "mine.json").write_text("{}")
+    (root / "deepspeed.py").touch()
+    monkeypatch.syspath_prepend(root)
+    with pytest.raises(ParleyError, match="mine needs a GPU; without one there is single, ddp or fsdp2"):
+        check_strategy(root, "mine", 2, quantization="none")
+    check_strategy(root, "fsdp2", 2, quantization="none")
+
+
+def test_whole_weights_are_no_fsdp2() -> None:
+    from torch.nn import Linear
+
+    with pytest.raises(ParleyError, match="2 weights are whole in every process, weight first"):
+        prove_cut(Linear(2, 2))
 
 
 def test_one_process_is_no_proof_of_two(root: Path) -> None:
