@@ -117,14 +117,15 @@ def test_make_help_lists_every_target_with_its_line() -> None:
         assert re.search(rf"^  make {target} +\S", printed, re.MULTILINE), target
 
 
-def test_the_readme_tree_names_each_folder_that_is_there() -> None:
+def test_the_tree_in_the_readme_and_the_map_in_contributing_name_each_folder() -> None:
     tree = next(block for block in code_blocks(README, "") if "dvc.yaml" in block)
     named = set(re.findall(r"^(\S+?)/? ", tree, re.MULTILINE))
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     folders = {line.split("/")[0] for line in tracked.splitlines() if "/" in line and line[0] != "."}
     assert folders <= named
-    plugins = {path.name for path in (ROOT / "parley").iterdir() if path.is_dir() and path.name[0] != "_"}
-    assert plugins <= set(re.findall(r"^  (\S+)/ ", tree, re.MULTILINE))
+    areas = {path.name for path in (ROOT / "parley").iterdir() if path.is_dir() and path.name[0] != "_"}
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert areas <= set(re.findall(r"`(\w+)/`", page.split("## Where things are")[1]))
 
 
 def edges() -> set[tuple[str, str]]:

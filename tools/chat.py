@@ -6,14 +6,13 @@ Ctrl-C stops an answer, Ctrl-D ends the chat. /help lists the commands.
 import argparse
 import re
 import sys
-import time
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
 from parley.conversation import Turn
 from parley.errors import ParleyError
-from tools.chatting import CHATS, Voice, base, beside_of, parser, sampling_of, save, system_of, tuned
+from tools.chatting import Voice, base, parser, sampling_of, save, system_of, tuned
 
 HELP = """\
 /system TEXT   another system prompt, and a new conversation; without TEXT it shows the present one
@@ -72,18 +71,13 @@ class Chat:
             self.beside = not self.beside
             print(f"{self.voices[1].name} answers {'beside' if self.beside else 'no longer'}")
         elif name == "/save":
-            self._save(Path(rest) if rest else CHATS / time.strftime("%Y-%m-%d-%H%M%S.json"))
+            talks = [(voice.name, turns) for voice, turns in zip(self.voices, self.turns, strict=False)]
+            for place in save(talks, self.system, Path(rest) if rest else None):
+                print(f"saved: {place}")
+            if not self.turns[0]:
+                print("there is nothing to save yet")
         else:
             print(HELP)
-
-    def _save(self, path: Path) -> None:
-        if not self.turns[0]:
-            print("there is nothing to save yet")
-            return
-        for voice, turns, place in zip(self.voices, self.turns, (path, beside_of(path)), strict=False):
-            if turns:
-                save(place, turns, self.system, model=voice.name)
-                print(f"saved: {place}")
 
 
 def talk(chat: Chat, lines: Iterable[str]) -> None:

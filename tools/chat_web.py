@@ -7,8 +7,6 @@ PARLEY_CHAT_AUTH=name:password sets. Nothing on the page is loaded from the netw
 import argparse
 import html
 import os
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from parley.conversation import Turn
 from parley.errors import ParleyError
 from parley.inference.generation import Sampling
-from tools.chatting import CHATS, Voice, base, beside_of, parser, sampling_of, save, system_of, tuned
+from tools import told
+from tools.chatting import Voice, base, parser, sampling_of, save, system_of, tuned
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -104,11 +103,8 @@ class Talk:
         """Saves the conversations, and says where."""
         if not left:
             return "There is nothing to save yet."
-        path = CHATS / time.strftime("%Y-%m-%d-%H%M%S.json")
-        save(path, turns_of(left), system, model=self.voice.name)
-        if right:
-            save(beside_of(path), turns_of(right), system, model=self.beside().name)
-        return f"Saved: {path}"
+        talks = [(self.voice.name, turns_of(left)), *([(self.beside().name, turns_of(right))] if right else [])]
+        return f"Saved: {', '.join(map(str, save(talks, system)))}"
 
 
 def settings(given: argparse.Namespace) -> "tuple[gr.Textbox, list[gr.Slider]]":
@@ -180,13 +176,13 @@ def launch(made: "gr.Blocks", given: argparse.Namespace, auth: tuple[str, str] |
 
 def main() -> None:
     given = arguments()
-    try:
+    with told("chat-web"):
         auth = auth_of(given)
-        launch(page(given, tuned(given)), given, auth)
-    except ParleyError as error:
-        sys.exit(f"chat-web: {error}")
-    except OSError as error:
-        sys.exit(f"chat-web: {error}: take another with ARGS='--port 7861'")
+        made = page(given, tuned(given))
+        try:
+            launch(made, given, auth)
+        except OSError as error:
+            raise ParleyError(f"{error}: take another with ARGS='--port 7861'") from None
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """What the chat tools share: which model is talked with, how it answers, and a conversation kept as a file."""
 
 import argparse
+import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import parley
 from parley.conversation import Conversation, Turn, to_sharegpt
@@ -84,12 +85,15 @@ def system_of(given: argparse.Namespace) -> str:
     return next((row.get("system", "") for _, row in rows_of(examples)), "")
 
 
-def save(path: Path, turns: Sequence[Turn], system: str, **more: Any) -> None:
-    """The conversation as a ShareGPT row, which `ingest.input` takes; `more` are further fields."""
-    row = to_sharegpt(Conversation(path.stem, tuple(turns), system=system))
-    write_json(path, {**row, **more})
+def save(talks: Sequence[tuple[str, Sequence[Turn]]], system: str, path: Path | None = None) -> list[Path]:
+    """Keeps the conversation with the model, and that with its base if there is one, as ShareGPT rows; where.
 
-
-def beside_of(path: Path) -> Path:
-    """Where the base's conversation is kept."""
-    return path.with_name(f"{path.stem}-base{path.suffix}")
+    talks: (the model's name, turns) of each, the model first. The rows are such as `ingest.input` takes.
+    """
+    path = path or CHATS / time.strftime("%Y-%m-%d-%H%M%S.json")
+    places = [path, path.with_name(f"{path.stem}-base{path.suffix}")]
+    kept = [(place, name, turns) for place, (name, turns) in zip(places, talks, strict=False) if turns]
+    for place, name, turns in kept:
+        row = to_sharegpt(Conversation(place.stem, tuple(turns), system=system))
+        write_json(place, {**row, "model": name})
+    return [place for place, *_ in kept]

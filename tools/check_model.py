@@ -8,7 +8,7 @@ import re
 import sys
 
 import parley
-from parley.errors import ParleyError
+from tools import told
 from tools.chatting import parser, sampling_of, system_of, tuned
 
 PROMPTS = (
@@ -32,7 +32,7 @@ def fault(response: str, tokens: int, most: int) -> str:
 def main(argv: list[str] | None = None) -> None:
     given = parser("make test-model", __doc__.split("\n")[0]).parse_args(argv)
     given.temperature = 0.0
-    try:
+    with told("test-model"):
         sampling = sampling_of(given)
         voice = tuned(given)
         answers = parley.query_model(
@@ -44,8 +44,6 @@ def main(argv: list[str] | None = None) -> None:
             repetition_penalty=sampling.repetition_penalty,
             system=system_of(given),
         )
-    except ParleyError as error:
-        sys.exit(f"test-model: {error}")
     faults = [fault(found["response"], found["num_tokens"], sampling.max_new_tokens) for found in answers]
     for prompt, found, wrong in zip(PROMPTS, answers, faults, strict=True):
         print(f"{wrong.upper() or 'ok':<7}{prompt}\n       {found['response']!r}")

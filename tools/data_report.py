@@ -3,14 +3,13 @@
 The same section as in metrics/report.html, before anything is trained.
 """
 
-import sys
 from pathlib import Path
 
-from parley.errors import ParleyError
 from parley.files import publish
 from parley.params import read_value
 from parley.reporting.data_facts import data_facts
 from stages.report import page
+from tools import told
 
 
 def write(root: Path) -> Path:
@@ -23,7 +22,5 @@ def write(root: Path) -> Path:
 
 
 if __name__ == "__main__":
-    try:
+    with told("data-report"):
         print(f"data-report: {write(Path())}")
-    except ParleyError as error:
-        sys.exit(f"data-report: {error}")

@@ -16,7 +16,7 @@ from rich.console import Console
 from parley.errors import ParleyError
 from parley.files import read_json, write_json
 from stages import generate, judge, report, score
-from tools import summary
+from tools import summary, told
 
 CARRIED = ["base", "ingest", "convert", "data", "encode", "merge"]  # metrics that do not depend on the model
 
@@ -40,7 +40,7 @@ def workspace(root: Path, model: str) -> Path:
 def main() -> None:
     model = sys.argv[1]
     root = Path()
-    try:
+    with told("eval"):
         place = workspace(root, model)
         source = Path(model).resolve() if Path(model).is_dir() else model
         # The judge's key (.env) and kept answers are those of the pipeline.
@@ -50,8 +50,6 @@ def main() -> None:
         for stage in (score, judge, report):
             stage.main(place)
         summary.main(place, Console())
-    except ParleyError as error:
-        sys.exit(f"eval: {error}")
 
 
 if __name__ == "__main__":

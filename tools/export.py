@@ -19,6 +19,7 @@ from parley.errors import ParleyError
 from parley.files import publish, read_json
 from parley.params import read_value
 from parley.training.card import FILE
+from tools import check_elsewhere, told
 from tools.scored_card import scored_card
 
 HOW = """
@@ -63,8 +64,7 @@ def export(root: Path, destination: Path, name: str) -> Path:
         raise ParleyError(f"MODEL_NAME={name!r}: letters, digits, dots, hyphens and underscores only")
     if not (merged / "training_info.json").is_file():
         raise ParleyError("models/merged is not there: `make repro` makes it")
-    if any(destination.resolve().is_relative_to((root / own).resolve()) for own in ("models", "data", "metrics")):
-        raise ParleyError(f"DEST={destination}: the pipeline's own: name a folder elsewhere")
+    check_elsewhere(root, destination, "DEST", "models", "data", "metrics")
     target = destination / name
     if target.exists():
         raise ParleyError(f"{target} is there already: remove it, or take another MODEL_NAME")
@@ -99,14 +99,10 @@ def _but_tokenizer(folder: Path) -> list[str]:
 
 def main() -> None:
     destination, name = sys.argv[1:]
-    try:
+    with told("export", folder="DEST"):
         if not destination or not name:
             raise ParleyError("make export DEST=../models MODEL_NAME=my-model")
         target = export(Path(), Path(destination), name)
-    except ParleyError as error:
-        sys.exit(f"export: {error}")
-    except OSError as error:
-        sys.exit(f"export: {error.filename}: {error.strerror}: name another folder as DEST")
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"export: {target}: {', '.join(sorted(path.name for path in target.iterdir()))}; {size / 1e6:.1f} MB")
 

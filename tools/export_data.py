@@ -18,6 +18,7 @@ from parley.errors import ParleyError, near_misses
 from parley.files import publish
 from parley.jsonl import rows_of
 from parley.validation.splits import SPLITS
+from tools import check_elsewhere, told
 
 Row = dict[str, Any]
 
@@ -71,8 +72,7 @@ def export(root: Path, name: str, out: Path) -> dict[str, Counter[str]]:
     """Writes the three files; split -> how many conversations were written and left out."""
     if name not in FORMATS:
         raise ParleyError(f"FORMAT={name!r}: expected {', '.join(FORMATS)}{near_misses(name, FORMATS)}")
-    if out.resolve().is_relative_to((root / "data").resolve()):
-        raise ParleyError(f"OUT={out}: data/ is the pipeline's own: name a folder elsewhere")
+    check_elsewhere(root, out, "OUT", "data")
     counts: dict[str, Counter[str]] = {}
     for split in SPLITS:
         counts[split] = Counter(written=0, left_out=0)
@@ -91,16 +91,12 @@ def _dumps(row: object) -> str:
 
 def main() -> None:
     name, out = sys.argv[1:]
-    try:
+    with told("export-data", folder="OUT"):
         if not out:
             raise ParleyError("OUT= is missing: make export-data FORMAT=openai OUT=../for-others")
         for split, count in export(Path(), name, Path(out)).items():
             left_out = f", {count['left_out']} that {name} can't hold left out" if count["left_out"] else ""
             print(f"export-data: {Path(out) / split}.jsonl: {count['written']} conversations{left_out}")
-    except ParleyError as error:
-        sys.exit(f"export-data: {error}")
-    except OSError as error:
-        sys.exit(f"export-data: {error.filename}: {error.strerror}: name another folder as OUT")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from parley.inference.end_of_turn import ONNX, ONNX_INT8, onnx_run, open_turn, t
 from parley.inference.latency import percentiles
 from parley.modeling.models import load_tokenizer, quiet
 from parley.scoring.detection import roc_auc
+from tools import told
 
 MOST = 400  # test cases, evenly spaced: a large model takes a second for each
 TIMED = 50
@@ -131,14 +132,10 @@ def measure(folder: Path, end_id: int, inputs: list[tuple[list[int], bool]]) -> 
 
 def main() -> None:
     (out,) = sys.argv[1:]
-    try:
+    with told("export-detector", folder="OUT"):
         if not out:
             raise ParleyError("OUT= is missing: make export-detector OUT=models/detector")
         found = export(Path(), Path(out))
-    except ParleyError as error:
-        sys.exit(f"export-detector: {error}")
-    except OSError as error:
-        sys.exit(f"export-detector: {error.filename}: {error.strerror}: name another folder as OUT")
     print(f"export-detector: {out}: measured on {found['cases']} test turns")
     for name in ("torch", "onnx", "onnx_int8"):
         one = found[name]

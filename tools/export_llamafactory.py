@@ -26,6 +26,7 @@ from parley.params import read_section, read_value
 from parley.runtime import Runtime
 from parley.training.sft import Train
 from stages.encode import Encode
+from tools import check_elsewhere, told
 from tools.llamafactory_rows import Count, described, read_file, read_split, write_rows
 
 DEEPSPEED = Path(__file__).parent.parent / "recipes/deepspeed"
@@ -67,8 +68,7 @@ def export(root: Path, name: str, out: Path, *, source: Path | None = None, temp
     """Writes everything; data file -> its rows. source: a ShareGPT file instead of the splits."""
     if not re.fullmatch(r"[\w-]+", name, re.ASCII):
         raise ParleyError(f"NAME={name!r}: letters, digits, _ and - only: it becomes file names and a dataset's name")
-    if out.resolve().is_relative_to((root / "data").resolve()):
-        raise ParleyError(f"OUT={out}: data/ is the pipeline's own: name a folder elsewhere")
+    check_elsewhere(root, out, "OUT", "data")
     if source and not source.is_file():
         raise ParleyError(f"FROM={source}: no such file: name a ShareGPT file, or leave FROM out for the splits")
     settings = configured(root, template)
@@ -219,14 +219,10 @@ def command(name: str, mode: str) -> str:
 
 def main() -> None:
     name, out, source, template = sys.argv[1:]
-    try:
+    with told("export-llamafactory", folder="OUT"):
         if not name or not out:
             raise ParleyError("NAME= or OUT= is missing: make export-llamafactory NAME=mine OUT=../for-llamafactory")
         counts = export(Path(), name, Path(out), source=Path(source) if source else None, template=template)
-    except ParleyError as error:
-        sys.exit(f"export-llamafactory: {error}")
-    except OSError as error:
-        sys.exit(f"export-llamafactory: {error.filename}: {error.strerror}: name another folder as OUT")
     for path, count in counts.items():
         print(f"export-llamafactory: {path}: {count.written} rows")
         if count.left_out:

@@ -27,6 +27,7 @@ from parley.jsonl import rows_of
 from parley.params import read_yaml
 from parley.recipes import round_trip
 from parley.validation.quality import FILE
+from tools import told
 from tools.rewrite import is_text, rename, rewrite
 
 MADE = ("interim", "sharegpt", "splits", "encoded", "eval", "rejects", "pseudonyms.json")
@@ -152,10 +153,8 @@ def _chunks(path: Path) -> Iterator[str]:
 
 def main() -> None:
     author, sure = sys.argv[1], sys.argv[2:] == ["--yes"]
-    try:
+    with told("forget"):
         left = forget(Path(), author, sure=sure, say=lambda line: print(f"forget: {line}"))
-    except ParleyError as error:
-        sys.exit(f"forget: {error}")
     sys.exit(1 if left else 0)
 
 

@@ -49,7 +49,7 @@ def only(*allowed: Any, why: str) -> Callable[[Any], dict[str, Any]]:
 
 
 def _whole(value: Any) -> dict[str, Any]:
-    if float(value) != int(float(value)):
+    if not float(value).is_integer():
         raise ValueError(f"{value!r}: whole epochs only")
     return {"train.epochs": int(float(value))}
 
@@ -61,9 +61,12 @@ def _scheduler(value: Any) -> dict[str, Any]:
     return {"train.scheduler": name}
 
 
+def _names(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [part.strip() for part in str(value).split(",")]
+
+
 def _trackers(value: Any) -> dict[str, Any]:
-    names = value if isinstance(value, list) else [part.strip() for part in str(value).split(",")]
-    return {"runtime.report_to": [name for name in names if name not in ("none", "None", "")]}
+    return {"runtime.report_to": [name for name in _names(value) if name not in ("none", "None", "")]}
 
 
 def _bits(value: Any) -> dict[str, Any]:
@@ -73,24 +76,19 @@ def _bits(value: Any) -> dict[str, Any]:
 
 
 def _modules(value: Any) -> dict[str, Any]:
-    names = value if isinstance(value, list) else [part.strip() for part in str(value).split(",")]
+    names = _names(value)
     return {"train.lora.target_modules": "all-linear" if names in (["all"], ["all-linear"]) else names}
 
 
-def _saved_modules(value: Any) -> dict[str, Any]:
-    return {"train.lora.modules_to_save": value if isinstance(value, list) else str(value).split(",")}
+def _best(value: Any) -> dict[str, Any]:
+    wanted = value.get("enabled", True) if isinstance(value, Mapping) else value
+    return {"train.best_by": "val_loss"} if wanted else {}
 
 
 def _stopping(value: Any) -> dict[str, Any]:
-    given = value if isinstance(value, Mapping) else {"enabled": bool(value)}
-    if not given.get("enabled", True):
-        return {}
-    return {"train.patience": int(given.get("patience", 3)), "train.best_by": "val_loss"}
-
-
-def _best(value: Any) -> dict[str, Any]:
-    given = value.get("enabled", True) if isinstance(value, Mapping) else value
-    return {"train.best_by": "val_loss"} if given else {}
+    patience = value.get("patience", 3) if isinstance(value, Mapping) else 3
+    best = _best(value)
+    return {"train.patience": int(patience), **best} if best else {}
 
 
 def _skip_process(value: Any) -> dict[str, Any]:
@@ -172,7 +170,7 @@ LLAMA_FACTORY: dict[str, Rule] = {
     "lora_alpha": "train.lora.alpha",
     "lora_dropout": "train.lora.dropout",
     "lora_target": _modules,
-    "additional_target": _saved_modules,
+    "additional_target": lambda value: {"train.lora.modules_to_save": _names(value)},
     "use_rslora": "train.lora.use_rslora",
     "use_dora": "train.lora.use_dora",
     "quantization_bit": _bits,

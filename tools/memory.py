@@ -1,20 +1,17 @@
 """make memory [MODEL=name-or-folder]: whether training fits this device, and the settings that do.
 
-    python -m tools.memory [MODEL] [--device cpu|cuda] [--gb 24] [--page docs/memory.md]
+    python -m tools.memory [MODEL] [--device cpu|cuda] [--gb 24]
 
 From the model's config alone: no weights, no network. MODEL is a folder, a Hub model that is in the local cache, or
-one of the well-known ones in parley/modeling/known_models.yaml; without it, the base model of params.yaml. --page
-writes the table of well-known models into a page, between its two marks.
+one of the well-known ones in parley/modeling/known_models.yaml; without it, the base model of params.yaml.
 """
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from parley.errors import ParleyError
-from parley.files import publish
 from parley.modeling.model_shapes import Shape, config_of, known_models, shape_of
 from parley.modeling.models import Model, pick_device, quiet, read_base, room_on
 from parley.params import read_section
@@ -22,16 +19,13 @@ from parley.training.memory import GB, Run, estimate, fitting, generation, large
 from parley.training.sft import Train, choose_precision
 from stages.encode import Encode
 from stages.generate import Generate
+from tools import told
 
 CARDS = (8, 16, 24, 40, 80)  # GB
 TOKENS = 2048  # of a row in the table
-MARKS = ("<!-- python -m tools.memory --page docs/memory.md -->", "<!-- end -->")
 
 
 def main(root: Path, given: argparse.Namespace) -> None:
-    if given.page:
-        _write(given.page, "\n".join(table()))
-        return
     quiet()
     params = read_section(root, "train", Train)
     encode = read_section(root, "encode", Encode)
@@ -93,7 +87,7 @@ def report(name: str, shape: Shape, run: Run, room: int, *, auto: bool) -> Itera
 
 
 def table() -> Iterator[str]:
-    """Largest batch of rows of 2,048 tokens on a GPU of each size, for the well-known models."""
+    """Largest batch of rows of 2,048 tokens on a GPU of each size, for the well-known models; docs/memory.md has it."""
     yield f"| model | method | {' | '.join(f'{size} GB' for size in CARDS)} |"
     yield f"|---|---|{'---|' * len(CARDS)}"
     for name in known_models():
@@ -111,25 +105,15 @@ def _cells(shape: Shape, run: Run) -> Sequence[str]:
     return cells
 
 
-def _write(page: Path, text: str) -> None:
-    before, _, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    with publish(page) as made:
-        made.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}", encoding="utf-8")
-
-
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make memory", description=__doc__.split("\n")[0])
     parser.add_argument("model", nargs="?", default="", help="folder, cached Hub id or well-known name")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="estimate for this kind of device")
     parser.add_argument("--gb", type=float, default=0.0, help="memory of the device, in GB")
-    parser.add_argument("--page", type=Path, help="page to write the table of well-known models into")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     asked = arguments()
-    try:
+    with told("memory"):
         main(Path(), asked)
-    except ParleyError as error:
-        sys.exit(f"memory: {error}")

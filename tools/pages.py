@@ -1,16 +1,14 @@
 """The generated parts of the docs, each between its two marks; tests/test_pages.py holds them against the code.
 
-    python -m tools.pages [params] [walk] [sessions]     all without a name
+    python -m tools.pages [params] [walk] [memory] [sessions] [sessions.trained]     all without a name
 
 docs/params.md: every key of params.yaml. docs/walk.md: one record of data/samples/persona at each arrow, really walked.
-docs/sessions.md: what tools print, by running them on data/samples/generic, without colours.
+docs/memory.md: which models fit which GPU. docs/sessions.md: what tools print (tools/sessions.py).
 """
 
 import io
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from parley.conversation import from_sharegpt
-from parley.evaluation import Generation, generation_row
 from parley.files import publish
-from parley.jsonl import rows_into, rows_of
+from parley.jsonl import rows_of
 from parley.params import read_section
+from tools import memory, sessions
 
 HERE = Path(__file__).parents[1]
 END = "<!-- end -->"
 KEY = re.compile(r"( *)([\w]+):(?: (.*))?")
-SMALL = {"base": {"steps": 12, "conversations": 600}}  # enough for the tools that look at data only
 
 
 def params() -> str:
@@ -128,84 +125,23 @@ def _json(row: Any) -> str:
     return f"```json\n{text}\n```"
 
 
-COMMANDS = (  # that need no trained model
-    "make recipe NAME=generic",
-    "make doctor",
-    "make memory MODEL=Qwen2.5-7B ARGS='--device cuda --gb 24'",
-    "make export-data FORMAT=openai OUT=../for-others",
-    "make judge-plan",
-)
+PAGES: dict[str, Callable[[], str]] = {
+    "params": params,
+    "walk": walk,
+    "memory": lambda: "\n".join(memory.table()),
+    "sessions": sessions.without_model,
+    "sessions.trained": sessions.with_model,
+}
 
 
-def sessions() -> str:
-    """What the commands print in a fresh copy of the project, with its data walked."""
-    from ruamel.yaml import YAML
-
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "parley"
-        _copy(root)
-        text = []
-        for command in COMMANDS:
-            said = _run(root, command)
-            if command.startswith("make recipe"):
-                yaml = YAML()
-                values = yaml.load((root / "params.yaml").read_text(encoding="utf-8"))
-                for section, changes in SMALL.items():
-                    values[section] |= changes
-                yaml.dump(values, root / "params.yaml")
-                _run(root, "python -m stages.ingest && python -m stages.convert && python -m stages.validate")
-                _answer(root)
-            text.append(f"```console\n$ {command}\n{_everywhere(said)}\n```")
-        return "\n\n".join(text)
-
-
-def _answer(root: Path) -> None:
-    """The references in place of both models' answers: of these, what judging costs depends on the length only."""
-    for model in ("base", "tuned"):
-        with rows_into(root / f"data/eval/{model}.jsonl") as add:
-            for _, row in rows_of(root / "data/eval/cases.jsonl"):
-                add(generation_row(Generation(row["id"], row["reference"]["value"], "stop", 1, (-1.0,))))
-
-
-def _copy(root: Path) -> None:
-    """The project's files as a repository of their own."""
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=HERE, capture_output=True, text=True, check=True).stdout
-    for name in names.split("\0"):
-        if (HERE / name).is_file() and not name.startswith("tests/"):
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_bytes((HERE / name).read_bytes())
-    (root / ".venv").symlink_to(sys.prefix)
-    for lock in (root / "requirements").glob("*.txt"):
-        os.utime(lock, (0, 0))  # older than .venv: nothing is installed
-    identity = "-c user.name=parley -c user.email=parley@localhost"
-    _run(root, f"git init -q && git add -A && git {identity} commit -qm copy")
-
-
-def _run(root: Path, command: str) -> str:
-    kept = {key: value for key, value in os.environ.items() if not re.search("KEY|TOKEN|DVC_ROOT|^MAKE", key)}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    command = re.sub(r"^make ", "make READY=.venv LOCK=cpu ", command)
-    done = subprocess.run(
-        command, shell=True, cwd=root, env={**kept, "PATH": path, "COLUMNS": "110"}, capture_output=True, text=True
-    )
-    return (done.stdout + done.stderr).rstrip()
-
-
-def _everywhere(text: str) -> str:
-    """What differs from machine to machine, as an ellipsis."""
-    text = re.sub(r"[\d.]+ of [\d.]+ GB free|[\d.]+ GB free", "… GB free", text)
-    text = re.sub(r"(?m)^(ok      (?:python|system|gpu)\s+).*", r"\1…", text)
-    text = re.sub(r"\d+ as in requirements", "… as in requirements", text)
-    text = re.sub(r"(?m)^\S+ +(memory|port) .*\n( +-> .*\n)?", "", text)
-    return re.sub(r"(?m)[ \t]+$", "", text)
-
-
-PAGES: dict[str, Callable[[], str]] = {"params": params, "walk": walk, "sessions": sessions}
+def page_of(name: str) -> Path:
+    """The page that holds this part."""
+    return HERE / f"docs/{name.partition('.')[0]}.md"
 
 
 def parts(name: str) -> tuple[str, str, str]:
-    """What stands before, between and after the marks of docs/NAME.md."""
-    text = (HERE / f"docs/{name}.md").read_text(encoding="utf-8")
+    """What stands before, between and after the marks of a part."""
+    text = page_of(name).read_text(encoding="utf-8")
     mark = f"<!-- python -m tools.pages {name} -->"
     before, _, rest = text.partition(f"{mark}\n")
     between, _, after = rest.partition(f"\n{END}")
@@ -213,7 +149,7 @@ def parts(name: str) -> tuple[str, str, str]:
 
 
 if __name__ == "__main__":
-    for page in sys.argv[1:] or PAGES:
-        before, _, after = parts(page)
-        with publish(HERE / f"docs/{page}.md") as made:
-            made.write_text(before + PAGES[page]() + after, encoding="utf-8")
+    for part in sys.argv[1:] or PAGES:
+        before, _, after = parts(part)
+        with publish(page_of(part)) as made:
+            made.write_text(before + PAGES[part]() + after, encoding="utf-8")

@@ -9,7 +9,6 @@ it. --page writes the samples' first examples, with a tokenizer made for them, i
 
 import argparse
 import io
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -29,6 +28,7 @@ from parley.jsonl import rows_of
 from parley.modeling.models import load_tokenizer
 from parley.params import read_section
 from stages.encode import SPLITS, Encode, examples_of
+from tools import told
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -169,7 +169,5 @@ if __name__ == "__main__":
     parser.add_argument("--split", choices=SPLITS, default=SPLITS[0], help="of which split (train)")
     parser.add_argument("--page", type=Path, help="page to write the samples' examples into")
     given = parser.parse_args()
-    try:
+    with told("preview"):
         _write(given.page) if given.page else preview(Path(), given.split, max(given.count, 1))
-    except ParleyError as error:
-        sys.exit(f"preview: {error}")

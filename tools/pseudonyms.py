@@ -3,17 +3,16 @@
 Nothing else writes it, git ignores it, and `make forget` and `make clean` remove it.
 """
 
-import sys
 from pathlib import Path
 
 from parley.conversation import message_of
 from parley.conversion.people import meet
 from parley.conversion.redaction import Redact, Redactor
-from parley.errors import ParleyError
 from parley.files import write_json
 from parley.jsonl import rows_of
 from parley.params import read_section
 from stages.convert import Convert
+from tools import told
 
 PLACE = Path("data/pseudonyms.json")
 
@@ -31,10 +30,8 @@ def write_pseudonyms(root: Path) -> int:
 
 
 def main() -> None:
-    try:
+    with told("pseudonyms"):
         print(f"pseudonyms: {PLACE}: {write_pseudonyms(Path())} people. It undoes the redaction: give it to nobody")
-    except ParleyError as error:
-        sys.exit(f"pseudonyms: {error}")
 
 
 if __name__ == "__main__":

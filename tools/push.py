@@ -6,13 +6,13 @@ uploads anything. HF_TOKEN (or `hf auth login`) says who you are; HF_ENDPOINT na
 
 import argparse
 import os
-import sys
 import tempfile
 from pathlib import Path
 
 from parley.errors import ParleyError
 from parley.files import link_tree
 from parley.training.card import FILE
+from tools import told
 from tools.scored_card import scored_card
 
 NEEDED = ("README.md", "config.json")
@@ -59,12 +59,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("models/merged"))
     parser.add_argument("--public", action="store_true")
     given = parser.parse_args()
-    try:
+    with told("push"):
         if "/" not in given.repo:
             raise ParleyError("REPO= is missing or has no owner: make push REPO=your-name/model-name")
         print(f"push: {push(given.folder, given.repo, public=given.public)}")
-    except ParleyError as error:
-        sys.exit(f"push: {error}")
 
 
 if __name__ == "__main__":

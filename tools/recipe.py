@@ -9,7 +9,6 @@ _base.yaml lacks is refused; edits in params.yaml that nobody committed are prot
 import argparse
 import io
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from parley.errors import ParleyError
 from parley.files import publish
 from parley.params import read_yaml
 from parley.recipes import compose, differences, dump, flatten, round_trip
+from tools import told
 from tools.preflight import check_params
 
 
@@ -93,15 +93,12 @@ def main() -> None:
     parser.add_argument("--base", default="embedded", help="BASE: embedded (default) or hub")
     parser.add_argument("--force", action="store_true", help="FORCE=1: overwrite edits that nobody committed")
     asked = parser.parse_args()
-    try:
+    with told("recipe"):
         if asked.source:
             name, base = take(Path(), asked.source, force=asked.force), "hub"
         else:
             name, base = asked.name, asked.base
             lay(Path(), name, base, force=asked.force)
-    except ParleyError as error:
-        print(f"recipe: {error}", file=sys.stderr)
-        sys.exit(1)
     print(f"recipe: params.yaml is now {name} on the {base} base; next: make repro")
 
 

@@ -10,13 +10,12 @@ import argparse
 import io
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parley.errors import ParleyError
-from tools import chat_web
+from tools import chat_web, told
 from tools.chatting import tuned
 
 if TYPE_CHECKING:
@@ -122,7 +121,5 @@ if __name__ == "__main__":
     parser.add_argument("--chromium", default=shutil.which("chromium") or "", help="the browser (found on PATH)")
     parser.add_argument("--look", type=Path, help="folder for whole pages at every width")
     asked = parser.parse_args()
-    try:
+    with told("screenshots"):
         main(Path(), asked.chromium, asked.look)
-    except ParleyError as error:
-        sys.exit(f"screenshots: {error}")

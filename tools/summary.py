@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from parley.errors import ParleyError
 from parley.files import read_json
 from parley.params import read_yaml
 from parley.reporting.wording import Entry, headline, interval, number, ordered, verdict
 from parley.scoring.scorecard import ALL
+from tools import told
 from tools.timing import since, stage_names, stage_of
 
 # What stands in the column "better?", short enough for 80 columns, and its style.
@@ -88,7 +88,5 @@ def rows(entries: Mapping[str, Entry]) -> Iterator[list[Text]]:
 
 
 if __name__ == "__main__":
-    try:
+    with told("summary"):
         main(Path(), Console(), *sys.argv[1:2])
-    except ParleyError as error:
-        sys.exit(f"summary: {error}")

@@ -4,7 +4,6 @@ A stage whose output came from DVC's cache did not run with these params: its ne
 """
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from parley.errors import ParleyError
 from parley.params import read_yaml
 from parley.reporting.wording import number
 from parley.stage import timing_file
+from tools import told
 
 Record = Mapping[str, Any]
 # Rates that a stage may add to its record, and how they are said.
@@ -92,7 +92,5 @@ def main(root: Path, console: Console) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with told("timing"):
         main(Path(), Console())
-    except ParleyError as error:
-        sys.exit(f"timing: {error}")

@@ -6,7 +6,6 @@ are not given are those of params.yaml. What is dropped is counted on the last l
 
 import argparse
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +13,12 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from parley.conversation import Conversation, Dropped, to_sharegpt
-from parley.errors import ParleyError
 from parley.files import publish
 from parley.ingestion.inputs import files_of, format_of
 from parley.ingestion.reading import Rejected
-from parley.params import checked, read_yaml
+from parley.params import Section, checked, read_yaml
 from parley.plugins import plugin
+from tools import told
 
 
 def conversations(path: Path, dropped: Counter[str]) -> Iterator[Conversation]:
@@ -38,7 +37,7 @@ def main(root: Path, name: str, source: Path, out: Path, given: list[str]) -> No
     options |= {
         key: YAML(typ="safe", pure=True).load(value) for key, _, value in (text.partition("=") for text in given)
     }
-    settings = checked(module.Params, options, place=name).model_dump()
+    settings = checked(getattr(module, "Params", Section), options, place=name).model_dump()
     dropped: Counter[str] = Counter()
     rows = 0
     with publish(out) as made, made.open("w", encoding="utf-8") as handle:
@@ -60,7 +59,5 @@ if __name__ == "__main__":
     parser.add_argument("out", type=Path)
     parser.add_argument("options", nargs="*", help="such as mode=keep")
     arguments = parser.parse_args()
-    try:
+    with told("transform"):
         main(Path(), arguments.name, arguments.source, arguments.out, arguments.options)
-    except ParleyError as error:
-        sys.exit(f"transform: {error}")

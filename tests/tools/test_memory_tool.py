@@ -4,19 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools import memory
-
 ROOT = Path(__file__).parents[2]
 
 
 def printed(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tools.memory", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def test_the_table_in_the_docs_is_the_tools() -> None:
-    page = (ROOT / "docs/memory.md").read_text(encoding="utf-8")
-    assert page.split(memory.MARKS[0])[1].split(memory.MARKS[1])[0].strip() == "\n".join(memory.table())
 
 
 def test_a_run_too_large_for_the_card_is_told_what_would_fit() -> None:

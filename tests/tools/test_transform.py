@@ -58,3 +58,12 @@ def test_wrong_names_and_options_are_told(tmp_path: Path) -> None:
     with pytest.raises(ParleyError, match=r"gone.json: no such file"):
         main(ROOT, "think_tags", tmp_path / "gone.json", tmp_path / "out.jsonl", [])
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_transform_without_options_takes_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    source.write_text(json.dumps({"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}))
+    main(ROOT, "swap_roles", source, out, [])
+    assert capsys.readouterr().out.startswith("swap_roles: ")
+    with pytest.raises(ParleyError, match="mode"):
+        main(ROOT, "swap_roles", source, out, ["mode=keep"])
