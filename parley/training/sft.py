@@ -6,7 +6,7 @@ parley sets itself is refused there, with the key to use. Heavy imports sit insi
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -127,6 +127,12 @@ OWN = {
     ),
 }
 
+OWN_LORA = {  # the same of LoraConfig
+    "lora_alpha": "train.lora.alpha",
+    "lora_dropout": "train.lora.dropout",
+    **dict.fromkeys(["task_type", "peft_type", "inference_mode", "base_model_name_or_path", "revision"], ""),
+}
+
 
 def choose_precision(params: Train) -> str:
     """bf16, fp16 or fp32; `auto` asks the hardware what it does well, not the clock."""
@@ -149,30 +155,24 @@ def check_fields(params: Train) -> None:
     if params.sft:
         from trl import SFTConfig
 
-        _check_sft(params.sft, {field.name for field in dataclasses.fields(SFTConfig)})
-    if params.lora.model_extra:
+        _check("train.sft", params.sft, dataclasses.fields(SFTConfig), "trl.SFTConfig", OWN)
+    if further := params.lora.model_extra:
         from peft import LoraConfig
 
-        _check_lora(params.lora.model_extra, {field.name for field in dataclasses.fields(LoraConfig)})
+        _check("train.lora", further, dataclasses.fields(LoraConfig), "peft.LoraConfig", OWN_LORA)
 
 
-def _check_sft(given: Mapping[str, Any], known: set[str]) -> None:
+def _check(
+    section: str, given: Mapping[str, Any], fields: Sequence[dataclasses.Field], of: str, own: Mapping[str, str]
+) -> None:
+    known = {field.name for field in fields}
     for name in given:
-        if name in OWN:
-            instead = f"set {OWN[name]} instead" if OWN[name] else "it follows from the other settings"
-            raise ParleyError(f"params.yaml: train.sft.{name}: parley sets this: {instead}")
+        if name in own:
+            instead = f"set {own[name]} instead" if own[name] else "it follows from the other settings"
+            raise ParleyError(f"params.yaml: {section}.{name}: parley sets this: {instead}")
         if name not in known:
-            misses = near_misses(name, known - OWN.keys())
-            raise ParleyError(f"params.yaml: train.sft.{name}: not a field of trl.SFTConfig{misses}")
-
-
-def _check_lora(given: Mapping[str, Any], known: set[str]) -> None:
-    own = {"lora_alpha": "alpha", "lora_dropout": "dropout", "task_type": "", "peft_type": "", "inference_mode": ""}
-    own |= {"base_model_name_or_path": "", "revision": ""}
-    for name in given:
-        if name in own or name not in known:
-            hint = f"; use {own[name]}" if own.get(name) else near_misses(name, known - own.keys())
-            raise ParleyError(f"params.yaml: train.lora.{name}: not a field you can set{hint}")
+            misses = near_misses(name, known - own.keys())
+            raise ParleyError(f"params.yaml: {section}.{name}: not a field of {of}{misses}")
 
 
 def sft_config(

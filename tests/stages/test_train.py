@@ -218,7 +218,7 @@ def test_qlora_trains_an_adapter_on_a_4_bit_base(made_workspace: Make) -> None:
         ({"train__sft": {"max_grad_nrm": 1.0}}, "not a field of trl.SFTConfig; did you mean 'max_grad_norm'"),
         ({"train__sft": {"output_dir": "x"}}, "train.sft.output_dir: parley sets this"),
         ({"train__sft": {"optim": "adamm"}}, "params.yaml: train: .*adamm"),
-        ({"train__lora__lora_alpha": 3}, "train.lora.lora_alpha: not a field you can set; use alpha"),
+        ({"train__lora__lora_alpha": 3}, "train.lora.lora_alpha: parley sets this: set train.lora.alpha instead"),
         ({"train__lora__use_rslor": True}, "did you mean 'use_rslora'"),
         ({"train__lora__target_modules": ["q_prj"]}, "q_prj"),
         ({"train__mode": "full", "train__quantization": "nf4"}, "nf4 freezes the base, train.mode full trains it"),
