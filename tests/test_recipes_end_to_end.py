@@ -16,6 +16,8 @@ from workspace import commit_all, git
 
 from parley.jsonl import rows_of
 from parley.recipes import compose, dump
+from tools import sessions
+from tools.pages import parts
 
 ROOT = Path(__file__).parent.parent
 QUICK = {
@@ -104,20 +106,22 @@ def test_a_learning_rate_reruns_only_what_depends_on_it(checkout: Path) -> None:
     lay(checkout, "persona")
     dvc(checkout, "repro")
     git(checkout, "commit", "-qam", "t")
-    ran = stages_run(dvc(checkout, "exp", "run", "-n", "low", "-S", "train.lr=1e-5"))
+    printed = sessions.run(checkout, sessions.RUN)
+    ran = stages_run(printed)
     assert sorted(ran) == ["generate@tuned", "judge", "merge", "report", "score", "train"]
     lay(checkout, "persona")
     assert stages_run(dvc(checkout, "repro")) == []
     ran = stages_run(dvc(checkout, "exp", "run", "-n", "strict", "-S", "judge.threshold=0.7"))
     assert sorted(ran) == ["judge", "report"]
     experiments_are_compared_on_one_test_set(checkout)
+    tools_print_what_the_page_says(checkout, printed)
 
 
 def experiments_are_compared_on_one_test_set(place: Path) -> None:
     """low and strict by table and page; a third, with fewer test cases and from a temporary folder, not at all."""
     compare = (sys.executable, "-m", "tools.compare")
     printed = command(place, *compare, "strict", "low").splitlines()
-    first, second = (line for line in printed if line[:2] in ("1 ", "2 "))
+    first, second, *_ = (line for line in printed if line[:2] in ("1 ", "2 "))
     assert first.split()[1] == "strict" and second.split()[1] == "low" and "worse" in second
     assert "low: train.lr=1e-05, judge.threshold=0.5" in printed
     page = (place / "metrics/compare.html").read_text()
@@ -126,6 +130,14 @@ def experiments_are_compared_on_one_test_set(place: Path) -> None:
     refused = subprocess.run([*compare, "strict", "fewer"], cwd=place, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "the test cases differ (strict on" in refused.stderr and "validate.max_cases" in refused.stderr
+
+
+def tools_print_what_the_page_says(place: Path, first: str) -> None:
+    """docs/sessions.md, but for figures and for what depends on how well the model was trained."""
+    later = [sessions.session(place, command) for command in sessions.WITH_MODEL]
+    page = "\n".join([sessions.block(sessions.RUN, first), *later])
+    (place / "recipes/mine_lora_sft.yaml").unlink()
+    assert sessions.plain(page) == sessions.plain(parts("sessions.trained")[1])
 
 
 def test_a_key_that_comes_later_is_used_once_and_shown_nowhere(checkout: Path) -> None:

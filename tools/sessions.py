@@ -56,7 +56,7 @@ def without_model() -> str:
     with copy() as root:
         first = session(root, "make recipe NAME=generic")
         change(root, SMALL)
-        _run(root, STAGES)
+        run(root, STAGES)
         _answer(root)
         return "\n\n".join([first, *(session(root, command) for command in WITHOUT_MODEL)])
 
@@ -65,9 +65,9 @@ def with_model() -> str:
     """Two experiments and what comes after them, on the sample of recipe persona and a base trained for a minute."""
     with copy() as root:
         change(root, QUICK)
-        _run(root, f"make repro && {COMMIT} settings")
+        run(root, f"make repro && {COMMIT} settings")
         first = session(root, RUN)
-        _run(root, f"git checkout -q params.yaml && {STRICT}")
+        run(root, f"git checkout -q params.yaml && {STRICT}")
         return "\n\n".join([first, *(session(root, command) for command in WITH_MODEL)])
 
 
@@ -84,7 +84,8 @@ def _plain(text: str) -> str:
         re.sub(r"(?s)^(models/merged: ).*", "", text) if "make chat" not in text else text.split("models/merged: ")[0]
     )
     text = re.sub(r"\b(yes|worse|differs|not shown|no interval|not scored)(?=\s)", "?", text)
-    text = re.sub(r"\[?\(?[-+−]?\d[\d,.:e−-]*\)?(, \S+\])?|–", "#", text)
+    text = re.sub(r"\[[-+−\d][^\]\n]*\]", "#", text)  # an interval
+    text = re.sub(r"\(?[-+−]?\d[\d,.:e−-]*\)?|–", "#", text)
     return " ".join(text.split())
 
 
@@ -100,7 +101,7 @@ def change(root: Path, changes: Settings) -> None:
 
 def session(root: Path, command: str) -> str:
     """A command, run, as a block of the page."""
-    return block(command, _run(root, command).replace(str(root), "…/parley"))
+    return block(command, run(root, command).replace(str(root), "…/parley"))
 
 
 def block(command: str, printed: str) -> str:
@@ -130,11 +131,12 @@ def copy() -> Iterator[Path]:
         (root / ".venv").symlink_to(sys.prefix)
         for lock in (root / "requirements").glob("*.txt"):
             os.utime(lock, (0, 0))  # older than .venv: nothing is installed
-        _run(root, f"git init -q && git add -A && {COMMIT} copy")
+        run(root, f"git init -q && git add -A && {COMMIT} copy")
         yield root
 
 
-def _run(root: Path, command: str) -> str:
+def run(root: Path, command: str) -> str:
+    """What a command prints."""
     kept = {key: value for key, value in os.environ.items() if not re.search("KEY|TOKEN|DVC_ROOT|^MAKE", key)}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
     command = re.sub(r"\bmake ", "make READY=.venv LOCK=cpu ", command)
