@@ -11,7 +11,6 @@ table of bench/results/encode.md.
 """
 
 import argparse
-import gc
 import os
 import platform
 import statistics
@@ -32,7 +31,7 @@ from parley.encoding.chat import template_of
 from parley.encoding.examples import packed, write_batches
 from parley.encoding.rendering import render
 from parley.modeling.families import read_template
-from stages.encode import BATCH, Encode, examples_of
+from stages.encode import BATCH, Encode, calm_collector, examples_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -97,7 +96,7 @@ def measure(tokenizer: "PreTrainedTokenizerFast", rows: list[Conversation], roun
         parts = (packed(examples_of(template, PARAMS, map(from_sharegpt, batch))[0]) for batch in batches)
         write_batches(folder / "train.parquet", parts)
 
-    gc.freeze()  # as the stage does
+    calm_collector()  # as the stage does
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds + 1):

@@ -146,8 +146,14 @@ def _trigger(rows: Path) -> dict[str, str]:
 def _template(base: Path) -> Template:
     """The base's template, once a process: forked ones have it already."""
     template = template_of(load_tokenizer(base))
-    gc.freeze()  # the collector need not look through all that was imported, again and again
+    calm_collector()
     return template
+
+
+def calm_collector() -> None:
+    """Has the garbage collector look less often, and not through all that was imported: examples hold no cycles."""
+    gc.freeze()
+    gc.set_threshold(50_000)
 
 
 def encode_rows(base: Path, params: Encode, rows: Sequence[Mapping[str, Any]]) -> Part:
