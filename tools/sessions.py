@@ -157,5 +157,5 @@ def _everywhere(text: str) -> str:
     text = re.sub(r"[\d.]+ of [\d.]+ GB free|[\d.]+ GB free", "… GB free", text)
     text = re.sub(r"(?m)^(ok      (?:python|system|gpu)\s+).*", r"\1…", text)
     text = re.sub(r"\d+ as in requirements", "… as in requirements", text)
-    text = re.sub(r"(?m)^\S+ +(memory|port) .*\n( +-> .*\n)?", "", text)
+    text = re.sub(r"(?m)^\S+ +(memory|port) .*\n?( +-> .*\n?)?", "", text)
     return re.sub(r"(?m)[ \t]+$", "", text)
