@@ -289,6 +289,14 @@ def test_a_target_on_the_opt_out_list_is_refused(tmp_path: Path) -> None:
         convert.main(workspace(tmp_path, TALK, convert__exclude_authors=[BEN]))
 
 
+def test_a_target_that_finds_no_message_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    talk = Conversation("x", (Turn("user", "hi"), Turn("assistant", "hello")), source="a.jsonl:1")
+    convert.main(workspace(tmp_path, [], [talk]))
+    assert "convert.target is not used" in capsys.readouterr().out
+    convert.main(workspace(tmp_path, TALK, [talk]))
+    assert "convert.target" not in capsys.readouterr().out
+
+
 def test_a_long_finished_conversation_becomes_several_of_one_group(tmp_path: Path) -> None:
     turns = tuple(Turn("assistant" if n % 2 else "user", f"w{n}") for n in range(10))
     convert.main(workspace(tmp_path, [], [Conversation("r", turns, system="be kind")], convert__max_turns=4))
