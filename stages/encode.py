@@ -188,13 +188,13 @@ def examples_of(
         if fitted is None:
             drop(conversation, "E018", f"answer lost at max_length={params.max_length} ({len(encoded.ids)} tokens)")
             continue
-        kept_turns, example = fitted
+        kept_turns, trained, example = fitted
         counts.rows_out += 1
         counts.cut_conversations += kept_turns < len(conversation.turns)
         counts.cut_turns += len(conversation.turns) - kept_turns
         counts.tools_not_shown += bool(conversation.tools) and not template.shows_tools
         counts.tokens += len(example.input_ids)
-        counts.trained_tokens += len(example.labels) - example.labels.count(IGNORED)
+        counts.trained_tokens += trained
         counts.longest = max(counts.longest, len(example.input_ids))
         examples.append(example)
     return examples, rejected, counts
@@ -204,8 +204,10 @@ def _encode(template: Template, params: Encode, conversations: Sequence[Conversa
     return encode(template, conversations, speaker=speaker_of(params.loss), last=only_last(params.loss))
 
 
-def fit(conversation: Conversation, encoded: Encoded, template: Template, params: Encode) -> tuple[int, Example] | None:
-    """Turns kept and the example of at most max_length tokens; None if nothing is left to learn."""
+def fit(
+    conversation: Conversation, encoded: Encoded, template: Template, params: Encode
+) -> tuple[int, int, Example] | None:
+    """Turns kept, tokens trained, and the example of at most max_length tokens; None if nothing is left to learn."""
     kept = conversation
     if len(encoded.ids) > params.max_length:
 
@@ -218,9 +220,10 @@ def fit(conversation: Conversation, encoded: Encoded, template: Template, params
         kept = shorter
         (encoded,) = _encode(template, params, [kept])
     targets = targets_of(params.loss, encoded, kept)
-    if targets.labels[1:].count(IGNORED) == len(targets.labels) - 1:
+    trained = len(targets.labels) - targets.labels.count(IGNORED)
+    if trained == (targets.labels[0] != IGNORED):  # nothing stands before the first token to tell it by
         return None
-    return len(kept.turns), Example(kept.id, encoded.ids, targets.labels, targets.weights)
+    return len(kept.turns), trained, Example(kept.id, encoded.ids, targets.labels, targets.weights)
 
 
 def _tell(counts: Mapping[str, Counts]) -> None:

@@ -128,15 +128,15 @@ def _ids(template: Template, rendered: Sequence[list[str]]) -> Iterator[tuple[li
     begin, cut = BEGIN + template.lead, CUT + template.lead
     texts = [begin.join(pieces).replace(CUT, cut) for pieces in rendered]
     cut_id, begin_id = template.cutter.convert_tokens_to_ids([CUT, BEGIN])
-    for ids in _tokenize(template.cutter, texts):
-        _take_out(ids, cut_id, template.skip)
-        yield ids, _take_out(ids, begin_id, template.skip)
+    for text, pieces, ids in zip(texts, rendered, _tokenize(template.cutter, texts), strict=True):
+        _take_out(ids, cut_id, template.skip, times=text.count(CUT))
+        yield ids, _take_out(ids, begin_id, template.skip, times=len(pieces) - 1)
 
 
-def _take_out(ids: list[int], mark: int, skip: int) -> list[int]:
-    """Where `mark` stood in `ids`; it and what follows it, `skip` ids in all, are gone."""
+def _take_out(ids: list[int], mark: int, skip: int, *, times: int) -> list[int]:
+    """Where `mark` stood in `ids`, so many times; it and what follows it, `skip` ids in all, are gone."""
     places, place = [], 0
-    for _ in range(ids.count(mark)):
+    for _ in range(times):
         place = ids.index(mark, place)
         del ids[place : place + skip]
         places.append(place)
