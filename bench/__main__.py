@@ -26,14 +26,14 @@ BENCHES: Mapping[str, tuple[list[str], str]] = {
     "redaction": ([], "PARLEY_REAL_DATA"),
     "encode": ([], ""),
     "judge": ([], "deepeval"),
-    "data": ([], ""),
+    "data": (["--rounds", "1"], ""),
     "merge": ([], ""),
     "memory": ([], ""),
     "kill": ([], ""),
     "turn_latency": ([], ""),
     "generate": (["models/base"], "models/base/config.json"),
     "walk": ([], ""),
-    "train": (["--modes", "lora"], ""),
+    "train": (["--modes", "lora", "--conversations", "50", "--pairs", "3"], ""),
     "gpu": ([], "cuda"),
 }
 
