@@ -87,7 +87,7 @@ def main(root: Path) -> None:
             import_conversation(from_sharegpt(row), params, gate)
     if not gate.conversations:
         raise ParleyError(nothing_left(gate))
-    if params.target and not people.messages:
+    if any(params.target) and not people.messages:
         print("convert: convert.target is not used: the input holds finished conversations, no channel's messages")
     write_counts(
         root / "metrics/convert.json",

@@ -294,6 +294,7 @@ def test_a_target_that_finds_no_message_is_said(tmp_path: Path, capsys: pytest.C
     convert.main(workspace(tmp_path, [], [talk]))
     assert "convert.target is not used" in capsys.readouterr().out
     convert.main(workspace(tmp_path, TALK, [talk]))
+    convert.main(workspace(tmp_path, [], [talk], convert__target=""))
     assert "convert.target" not in capsys.readouterr().out
 
 
