@@ -41,9 +41,11 @@ def run(name: str, main: Callable[[Path], None]) -> None:
     words; PARLEY_DEBUG=1 prints the message too.
     """
     signal.signal(signal.SIGTERM, _terminated)
-    # Threads that wait for their core asleep: beside another busy program, spinning ones make a stage many times
+    # How often libgomp's threads look for work before they sleep. Asleep at once, as PASSIVE has them, small models
+    # train half as fast; spinning on, as ACTIVE has them, they make a stage beside another busy program many times
     # slower. It must be set before torch is loaded, and changes no result.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     start = time.monotonic()
     try:
         main(Path())

@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from tiny_models import MODEL_YAML
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `parley.stage.run` does, before torch is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # two processes share two cores; before torch is loaded
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # `make test` runs two processes
 hypothesis.settings.register_profile("parley", deadline=None)  # on a busy machine anything may be slow
 hypothesis.settings.load_profile("parley")
