@@ -25,6 +25,14 @@ fi
 git rev-parse --git-dir >/dev/null 2>&1 ||
     stop "git refuses this folder: $(git rev-parse --git-dir 2>&1 | head -n 1). If it is yours: git config --global --add safe.directory \"$PWD\""
 
+# Of two commands on a fresh checkout one installs and the other waits. macOS has no flock.
+if command -v flock >/dev/null; then
+    mkdir -p .dvc/tmp
+    exec 9>.dvc/tmp/setup.lock
+    flock -n 9 || { printf 'setup: another command is installing; waiting for it\n'; flock 9; }
+    if [ -e "$stamp" ] && ! [ "$lock" -nt "$stamp" ]; then exit 0; fi
+fi
+
 printf 'setup: installing %s packages into .venv (once; again when %s changes)\n' "$(grep -c == "$lock")" "$lock"
 # Without a stamp an install was cut off, and pip would take half a package for a whole one.
 ls .venv/ready-* >/dev/null 2>&1 && .venv/bin/python -c '' 2>/dev/null || "$python" -m venv --clear .venv
