@@ -33,8 +33,8 @@ _ROLES: dict[str, Role] = {
 _NAMES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
 
 
-class Message(msgspec.Struct, frozen=True, gc=False, tag_field="schema", tag=1):
-    """One line of a raw chat export, as ingest writes it to data/interim/messages.jsonl.
+class Message(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="schema", tag=1):
+    """One line of a raw chat export, as ingest writes it to data/interim/messages.jsonl, what is usual left out.
 
     A msgspec.Struct and no dataclass, because ingest makes millions of them: it is made in a quarter of the time, and
     written straight as its row. Change one with `msgspec.structs.replace`.

@@ -25,11 +25,12 @@ def ready(shape: frozenset[str]) -> Callable[[Decode[Record], str], Decode[Recor
     """Makes of a decoder a faster one, for rows like the first, whose keys are `shape` (see shape_of)."""
     place = next((key for key in ("conversations", "conversation", "messages") if key in shape), "messages")
     role, text = ("role", "content") if f"{place}[].role" in shape else ("from", "value")
-    part = _only(Part, {role: ("role", _Name), text: ("text", str)})
+    part = _only(Part, {role: ("from_", _Name), text: ("value", str)})
     turns = Annotated[list[part], msgspec.Meta(min_length=1)]  # type: ignore[valid-type]
     row_type = _only(
         Row, {place: ("turns", turns), "id": ("id", *_TEXT), "system": ("system", *_TEXT), "tools": ("tools", *_TEXT)}
     )
+    as_written = role == "from"  # its turns are written with the keys that they were read with: half the objects
     decode: Callable[[bytes], Any] = msgspec.json.Decoder(row_type).decode
 
     def faster(long_way: Decode[Record], name: str) -> Decode[Record]:
@@ -42,7 +43,12 @@ def ready(shape: frozenset[str]) -> Callable[[Decode[Record], str], Decode[Recor
                 row = decode(element)
             except msgspec.ValidationError:
                 return long_way(element, line, number)
-            turns = [SharegptTurn(_NAMES[turn.role], turn.text) for turn in row.turns]
+            turns = row.turns
+            if as_written:
+                for turn in turns:
+                    turn.from_ = _NAMES[turn.from_]
+            else:
+                turns = [SharegptTurn(_NAMES[turn.from_], turn.value) for turn in turns]
             system = row.system or ""
             if turns[0].from_ == "system" and system in ("", turns[0].value):
                 system = turns.pop(0).value
@@ -59,7 +65,7 @@ def _only(kind: type[msgspec.Struct], fields: dict[str, tuple[Any, ...]]) -> typ
     chosen = [(one[0], one[1], _field(key, *one[2:])) for key, one in fields.items()]
     others = [one for one in msgspec.structs.fields(kind) if one.encode_name not in fields]
     nothing = [(f"no_{one.name}", None, _field(one.encode_name, None)) for one in others]
-    return msgspec.defstruct(f"Plain{kind.__name__}", [*chosen, *nothing], gc=False, kw_only=True)
+    return msgspec.defstruct(f"Plain{kind.__name__}", [*chosen, *nothing], gc=False, kw_only=True, omit_defaults=True)
 
 
 def _field(key: str, default: Any = msgspec.NODEFAULT) -> Any:
