@@ -121,7 +121,7 @@ def read(path: Path, name: str) -> Iterator[Record]:
 
 
 def _reader(name: str, channel: str, exported: int, tally: _Tally) -> Decode[Message | Rejected]:
-    """Makes a message of an element. One function and no more calls than it needs: it runs a million times a gigabyte."""
+    """Makes a message of an element. One function and no call too many: it runs a million times a gigabyte."""
 
     def record(element: bytes, line: int, number: int) -> Message | Rejected:
         source = f"{name}:{line}"
