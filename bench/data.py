@@ -12,7 +12,6 @@ import argparse
 import filecmp
 import json
 import os
-import platform
 import re
 import shutil
 import statistics
@@ -213,13 +212,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = asked.keep or Path(folder)
         place.mkdir(exist_ok=True)
-        load = [os.getloadavg()[0]]
-        print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}", flush=True)
         for name in asked.only:
             for line in parts[name](place, asked.mb * 1_000_000, asked.rounds):
                 print(line, flush=True)
-            load.append(os.getloadavg()[0])
-        print(f"\nLoad of the machine over it: {', '.join(f'{one:.1f}' for one in load)}.")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ parley divided by the metrics. Imports are apart. Prints a table for bench/resul
 
 import argparse
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -169,7 +168,6 @@ def main() -> None:
 
     server = Server(asked.latency)
     gemini.connect(key="bench", model="m", endpoint=server.url, timeout=1)  # imports
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start;")
     print(f"{asked.cases} cases x {len(METRICS)} metrics, {1000 * asked.latency:.0f} ms a call\n")
     print("| way | concurrency | calls | most at once | wall s | of ideal | CPU ms a call |")
     print("|---|---|---|---|---|---|---|")

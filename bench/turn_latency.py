@@ -14,27 +14,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
+from transformers import DynamicCache, Qwen2ForCausalLM
 
 from parley.inference.latency import percentiles
+from parley.modeling.model_shapes import config_of
 from parley.modeling.models import set_threads
 
 TOKENS = 128
 NEW = (TOKENS, 16, 4)  # tokens that a call adds
 END = 1
-
-
-def config() -> Qwen2Config:
-    """The shape of https://huggingface.co/Qwen/Qwen2.5-0.5B/blob/main/config.json."""
-    return Qwen2Config(
-        vocab_size=151_936,
-        hidden_size=896,
-        intermediate_size=4864,
-        num_hidden_layers=24,
-        num_attention_heads=14,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-    )
 
 
 def call(model: Any, ids: torch.Tensor, cache: DynamicCache | None) -> float:
@@ -49,7 +37,7 @@ def call(model: Any, ids: torch.Tensor, cache: DynamicCache | None) -> float:
 def rows(calls: int) -> Iterator[tuple[str, int, int, float, float]]:
     """(form, threads, new tokens, p50, p95) of every measurement."""
     torch.manual_seed(0)
-    plain = Qwen2ForCausalLM(config()).eval()
+    plain = Qwen2ForCausalLM(config_of("Qwen2.5-0.5B")).eval()
     forms = {"int8": lambda: quantised(plain), "bf16": lambda: copy.deepcopy(plain).bfloat16(), "fp32": lambda: plain}
     ids = torch.randint(0, 150_000, (1, TOKENS))
     for form, make in forms.items():
