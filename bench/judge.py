@@ -1,6 +1,6 @@
 """The judge against DeepEval's own evaluate() with its GeminiModel: wall time, calls and CPU on a slow server.
 
-    python -m bench.judge [--cases 100] [--latency 0.3] [--without-deepeval]
+    python -m bench.judge [--cases 100] [--latency 0.3]
 
 A Gemini server in a process of its own answers every call after `latency` seconds. Both sides ask it GEval with fixed
 steps, three metrics on each case, one call a metric; DeepEval's `max_concurrent` counts cases, so its number is that of
@@ -141,6 +141,9 @@ def deepeval_run(root: Path, url: str, count: int, concurrency: int) -> None:
     assert len(found.test_results) == count
 
 
+WAYS = (("parley", parley_run), ("parley, again", parley_run), ("evaluate() + GeminiModel", deepeval_run))
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """DeepEval prints its results whatever it is told."""
@@ -160,7 +163,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=100)
     parser.add_argument("--latency", type=float, default=0.3)
-    parser.add_argument("--without-deepeval", action="store_true")
     asked = parser.parse_args()
     os.environ["GEMINI_API_KEY"] = "bench"
     import parley.judging.verdicts  # noqa: F401  # with DeepEval's telemetry off, for both sides
@@ -175,9 +177,7 @@ def main() -> None:
         for concurrency in (8, 32):
             root = Path(folder) / str(concurrency)
             root.mkdir()
-            ways = [("parley", parley_run), ("parley, again", parley_run)]
-            ways += [] if asked.without_deepeval else [("evaluate() + GeminiModel", deepeval_run)]
-            for name, way in ways:
+            for name, way in WAYS:
                 wall, spent = measured(partial(way, root, server.url, asked.cases, concurrency))
                 calls, peak = server.counted()
                 ideal = calls * asked.latency / concurrency

@@ -1,6 +1,6 @@
 """Estimated and measured peak memory of training on a CPU, over methods, numbers and checkpointing.
 
-    python -m bench.memory [--hidden 768] [--layers 8]
+    python -m bench.memory [--methods full LoRA QLoRA]
 
 Each row is a run of the train stage in a process of its own, two steps of four packed rows; its peak is the largest
 resident set that the kernel saw, libraries included.
@@ -39,15 +39,12 @@ def measured(command: list[str], place: Path, **environment: str) -> tuple[float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hidden", type=int, default=768)
-    parser.add_argument("--layers", type=int, default=8)
-    parser.add_argument("--vocabulary", type=int, default=16000)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     asked = parser.parse_args()
     print("| method | numbers | checkpointing | estimated MB | measured MB | error |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        prepare(work, count=22, vocabulary=asked.vocabulary, threads=1, hidden=asked.hidden, layers=asked.layers)
+        prepare(work, count=22, vocabulary=16000, threads=1, hidden=768, layers=8)
         settings = json.loads((work / "settings.json").read_text())
         shape = shape_of(config_of(str(work / "model")))
         rows = list(read_examples(work / "data/encoded/train.parquet"))
