@@ -53,11 +53,10 @@ def missing(need: str) -> str:
 
 def machine() -> str:
     """What the numbers are of."""
-    load = ", ".join(f"{part:.1f}" for part in os.getloadavg())
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     return (
         f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}, "
-        f"load {load} before, commit {commit.strip() or 'unknown'}"
+        f"commit {commit.strip() or 'unknown'}, load {os.getloadavg()[0]:.1f} before"
     )
 
 
@@ -80,10 +79,10 @@ def measure(name: str, arguments: list[str]) -> bool:
     if found.returncode:
         print(f"bench: {name}: failed with status {found.returncode}", file=sys.stderr)
         return False
-    minutes = (time.monotonic() - start) / 60
+    minutes, after = (time.monotonic() - start) / 60, f"and {os.getloadavg()[0]:.1f} after"
     path = HERE / "results" / f"{name}.md"
     above = path.read_text(encoding="utf-8").partition(HEADING)[0] if path.is_file() else f"# {name}\n\n"
-    text = f"{HEADING}\n\n`{' '.join(command)}`, {minutes:.1f} minutes; {said}.\n\n{found.stdout.strip()}\n"
+    text = f"{HEADING}\n\n`{' '.join(command)}`, {minutes:.1f} minutes; {said} {after}.\n\n{found.stdout.strip()}\n"
     path.write_text(f"{above.rstrip()}\n\n{text}", encoding="utf-8")
     print(f"bench: {path}", flush=True)
     return True

@@ -1,6 +1,6 @@
 """How fast the data stages are and how much memory they take, beside other readers of the same files.
 
-    python -m bench.data [--mb 1000] [--rounds 3] [--only export rows cores linear near] [--keep FOLDER]
+    python -m bench.data [--mb 1000] [--rounds 3] [--only export rows cores linear near]
 
 Makes a Discord export and JSON lines (bench/made.py), runs each reader in a process of its own, in turns, and prints
 tables for bench/results/data.md. MB are 10^6 bytes of input; CPU-seconds leave out start and imports. ingest sorts,
@@ -12,7 +12,6 @@ import argparse
 import filecmp
 import json
 import os
-import platform
 import re
 import shutil
 import statistics
@@ -108,8 +107,7 @@ def compared(path: Path, readers: list[str], place: Path, rounds: int) -> Iterat
 def export(place: Path, size: int, rounds: int) -> Iterator[str]:
     for shape, bytes_ in (("indented", size), ("minified", size // 5), ("reversed", size // 5)):
         path = place / f"{shape}-{bytes_}.json"
-        if not path.exists():
-            write_export(path, bytes_, shape=shape)
+        write_export(path, bytes_, shape=shape)
         yield f"\nDiscord export, {shape}, {path.stat().st_size / 1e6:.0f} MB\n"
         readers = ["ingest", "ijson", "ijson, only read"] if shape == "indented" else ["ingest"]
         yield from compared(path, readers, place, rounds)
@@ -120,8 +118,7 @@ def export(place: Path, size: int, rounds: int) -> Iterator[str]:
 def rows(place: Path, size: int, rounds: int) -> Iterator[str]:
     for dialect in ("sharegpt", "openai"):
         path = place / f"{dialect}-{size}.jsonl"
-        if not path.exists():
-            write_rows(path, size, dialect=dialect)
+        write_rows(path, size, dialect=dialect)
         yield f"\nJSON lines, {dialect}, {path.stat().st_size / 1e6:.0f} MB\n"
         yield from compared(path, ["ingest", "json.loads by line", "datasets", "pandas"], place, rounds)
 
@@ -129,10 +126,9 @@ def rows(place: Path, size: int, rounds: int) -> Iterator[str]:
 def cores(place: Path, size: int, rounds: int) -> Iterator[str]:
     """Two files, by one process and by two."""
     both = place / f"both-{size}"
-    both.mkdir(exist_ok=True)
+    both.mkdir()
     for seed in (7, 8):
-        if not (both / f"{seed}.json").exists():
-            write_export(both / f"{seed}.json", size // 2, seed=seed)
+        write_export(both / f"{seed}.json", size // 2, seed=seed)
     runs: dict[int, list[Run]] = {1: [], 2: []}
     outputs = ("data/interim/messages.jsonl", "data/rejects/ingest.jsonl", "metrics/ingest.json")
     same = True
@@ -159,34 +155,28 @@ def linear(place: Path, size: int, rounds: int) -> Iterator[str]:
     """The stages on an export and on one ten times as large."""
     yield "\n| stage | CPU-s | 10 times the rows | ratio | peak MB | 10 times the rows |\n|---|---|---|---|---|---|"
     found: dict[tuple[str, int], list[Run]] = {}
-    stages = ("ingest", "convert", "validate")
+    stages, sizes = ("ingest", "convert", "validate"), (size // 100, size // 10)
     kept: dict[int, int] = {}
+    for bytes_ in sizes:
+        write_export(place / f"linear-{bytes_}.json", bytes_)
     for _ in range(rounds):
-        for bytes_ in (size // 100, size // 10):
+        for bytes_ in sizes:
             path = place / f"linear-{bytes_}.json"
-            if not path.exists():
-                write_export(path, bytes_)
             target = {"target": "900000000000000003"}
             folder = workspace(place / f"linear-{bytes_}", path, convert=target, validate={"max_reject_ratio": 1.0})
             for name in stages:
                 run = measured(name, folder, path)
                 assert run
                 found.setdefault((name, bytes_), []).append(run)
-            counts = json.loads((folder / "metrics/data.json").read_text())
-            kept[bytes_] = counts["in"]
+            kept[bytes_] = json.loads((folder / "metrics/data.json").read_text())["in"]
             shutil.rmtree(folder)
     for name in stages:
-        few, many = (found[name, bytes_] for bytes_ in (size // 100, size // 10))
-        cpus = [statistics.median(run.cpu for run in runs) for runs in (few, many)]
-        peaks = [max(run.peak for run in runs) for runs in (few, many)]
-        ratio = f"{cpus[1] / cpus[0]:.1f}"
-        yield f"| {name} | {cpus[0]:.2f} | {cpus[1]:.2f} | {ratio} | {peaks[0]:.0f} | {peaks[1]:.0f} |"
-    rows_in = [kept[bytes_] for bytes_ in (size // 100, size // 10)]
-    grown = max(run.peak for run in found["validate", size // 10]) - max(
-        run.peak for run in found["validate", size // 100]
-    )
-    yield f"\nvalidate: {rows_in[0]} and {rows_in[1]} conversations; its index takes"
-    yield f"{grown * 1e6 / (rows_in[1] - rows_in[0]):.0f} bytes a conversation."
+        few, many = (statistics.median(run.cpu for run in found[name, bytes_]) for bytes_ in sizes)
+        less, more = (max(run.peak for run in found[name, bytes_]) for bytes_ in sizes)
+        yield f"| {name} | {few:.2f} | {many:.2f} | {many / few:.1f} | {less:.0f} | {more:.0f} |"
+    few, many = (kept[bytes_] for bytes_ in sizes)
+    yield f"\nvalidate: {few} and {many} conversations; its index takes"
+    yield f"{(more - less) * 1e6 / (many - few):.0f} bytes a conversation."
 
 
 def near_duplicates(place: Path, size: int, rounds: int) -> Iterator[str]:
@@ -202,7 +192,6 @@ def main() -> None:
     parser.add_argument("--mb", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--keep", type=Path, help="folder for the inputs, to use them again")
     parser.add_argument("--reader", choices=READERS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
@@ -211,15 +200,9 @@ def main() -> None:
         return measure(asked.reader, asked.folder, asked.file)
     parts = dict(zip(PARTS, (export, rows, cores, linear, near_duplicates), strict=True))
     with tempfile.TemporaryDirectory() as folder:
-        place = asked.keep or Path(folder)
-        place.mkdir(exist_ok=True)
-        load = [os.getloadavg()[0]]
-        print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}", flush=True)
         for name in asked.only:
-            for line in parts[name](place, asked.mb * 1_000_000, asked.rounds):
+            for line in parts[name](Path(folder), asked.mb * 1_000_000, asked.rounds):
                 print(line, flush=True)
-            load.append(os.getloadavg()[0])
-        print(f"\nLoad of the machine over it: {', '.join(f'{one:.1f}' for one in load)}.")
 
 
 if __name__ == "__main__":

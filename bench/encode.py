@@ -12,7 +12,6 @@ table of bench/results/encode.md.
 
 import argparse
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -119,7 +118,6 @@ def main() -> None:
     chatml = read_template("chatml", Path())[1]
     short = list(corpus(7, given.rows))
     texts = {"short": short, "longer": longer(list(corpus(8, 2 * given.rows)))}
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     print(
         "| text | tokenizer | conversations | MB | bytes each | tokenizer, MB/CPU-s | encode | ratio (lowest–highest) |"
     )

@@ -18,7 +18,7 @@ from parley.evaluation import Case
 from parley.inference import generation
 from parley.inference.generation import Prompt, Sampling, answers_to, prompt_of, reference_logprobs
 from parley.modeling.loading import load
-from parley.modeling.models import Model, quiet, set_threads
+from parley.modeling.models import plain, quiet, set_threads
 
 WORDS = "the a we you i it was is not so well yes no maybe tomorrow today train rain tea late good bad home".split()  # noqa: SIM905
 
@@ -43,20 +43,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cases", type=int, default=96)
     parser.add_argument("--new", type=int, default=48)
-    parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     quiet()
-    set_threads(given.threads)
-    settings = Model(
-        name="parley-tiny",
-        revision="",
-        trust_remote_code=False,
-        template="auto",
-        thinking="keep",
-        add_tokens=False,
-        threads=given.threads,
-    )
-    model, tokenizer = load(given.folder, given.folder, settings)
+    set_threads(1)
+    model, tokenizer = load(given.folder, given.folder, plain("parley-tiny"))
     template = template_of(tokenizer)
     prompts = [prompt_of(template, one, max_new_tokens=given.new, context=2048) for one in cases(given.cases)]
 

@@ -28,7 +28,8 @@ from bench.train import ROOT, prepare_base, timed, trl, write_chats
 from bench.train import chats as text_chats
 from parley.encoding.examples import Example
 from parley.modeling.model_shapes import Shape, config_of, shape_of
-from parley.modeling.models import Model, computes_bf16, pick_device, quiet
+from parley.modeling.models import computes_bf16, pick_device, plain, quiet
+from parley.params import read_yaml
 from parley.runtime import Runtime
 from parley.training.memory import Need, of_training
 from parley.training.rows import packed_rows
@@ -38,9 +39,8 @@ PEAK = 989e12
 STEPS, WARM = 12, 4
 METHODS = [("full", "none"), ("lora", "none"), ("lora", "nf4")]
 
-MODEL = Model(
-    name="bench", revision="", trust_remote_code=False, template="auto", thinking="keep", add_tokens=False, threads=1
-)
+MODEL = plain("bench")
+BASE = read_yaml(ROOT / "recipes/_base.yaml")
 
 
 class _Enough(Exception):
@@ -59,10 +59,7 @@ def chats(tokens: int, longest: int) -> list[Example]:
 
 
 def settings(**changes: Any) -> Train:
-    from parley.params import read_yaml
-
-    values = read_yaml(ROOT / "recipes/_base.yaml")["train"]
-    return Train(**{**values, "epochs": 1, "packing": True, "sft": {}, **changes})
+    return Train(**{**BASE["train"], "epochs": 1, "packing": True, "sft": {}, **changes})
 
 
 def run(place: Path, params: Train, examples: list[Example], steps: int) -> tuple[Need, float, float]:
@@ -74,7 +71,7 @@ def run(place: Path, params: Train, examples: list[Example], steps: int) -> tupl
 
     precision = "bf16" if pick_device().type == "cuda" or computes_bf16() else "fp32"
     need = of_training(place / "models/base", MODEL, params, precision=precision, examples=examples, refuse=False)
-    runtime = Runtime(**{**_runtime(), "save_steps": 0})
+    runtime = Runtime(**{**BASE["runtime"], "save_steps": 0})
     further = {"gradient_checkpointing": params.checkpointing == "on"}
     config = sft_config(params, runtime, precision=precision, seed=0, folder=place / "checkpoints", further=further)
     on_gpu = torch.cuda.is_available()
@@ -104,12 +101,6 @@ def run(place: Path, params: Train, examples: list[Example], steps: int) -> tupl
     allocated = torch.cuda.max_memory_allocated() / 1e6 if on_gpu else float("nan")
     print(f"attention {loaded.config._attn_implementation}", file=sys.stderr)
     return need, rate, allocated
-
-
-def _runtime() -> dict[str, Any]:
-    from parley.params import read_yaml
-
-    return read_yaml(ROOT / "recipes/_base.yaml")["runtime"]
 
 
 def mfu(shape: Shape, examples: list[Example], rate: float) -> float:

@@ -1,6 +1,6 @@
 """The judge against DeepEval's own evaluate() with its GeminiModel: wall time, calls and CPU on a slow server.
 
-    python -m bench.judge [--cases 100] [--latency 0.3] [--without-deepeval]
+    python -m bench.judge [--cases 100] [--latency 0.3]
 
 A Gemini server in a process of its own answers every call after `latency` seconds. Both sides ask it GEval with fixed
 steps, three metrics on each case, one call a metric; DeepEval's `max_concurrent` counts cases, so its number is that of
@@ -9,7 +9,6 @@ parley divided by the metrics. Imports are apart. Prints a table for bench/resul
 
 import argparse
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -142,6 +141,9 @@ def deepeval_run(root: Path, url: str, count: int, concurrency: int) -> None:
     assert len(found.test_results) == count
 
 
+WAYS = (("parley", parley_run), ("parley, again", parley_run), ("evaluate() + GeminiModel", deepeval_run))
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """DeepEval prints its results whatever it is told."""
@@ -161,7 +163,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=100)
     parser.add_argument("--latency", type=float, default=0.3)
-    parser.add_argument("--without-deepeval", action="store_true")
     asked = parser.parse_args()
     os.environ["GEMINI_API_KEY"] = "bench"
     import parley.judging.verdicts  # noqa: F401  # with DeepEval's telemetry off, for both sides
@@ -169,7 +170,6 @@ def main() -> None:
 
     server = Server(asked.latency)
     gemini.connect(key="bench", model="m", endpoint=server.url, timeout=1)  # imports
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start;")
     print(f"{asked.cases} cases x {len(METRICS)} metrics, {1000 * asked.latency:.0f} ms a call\n")
     print("| way | concurrency | calls | most at once | wall s | of ideal | CPU ms a call |")
     print("|---|---|---|---|---|---|---|")
@@ -177,9 +177,7 @@ def main() -> None:
         for concurrency in (8, 32):
             root = Path(folder) / str(concurrency)
             root.mkdir()
-            ways = [("parley", parley_run), ("parley, again", parley_run)]
-            ways += [] if asked.without_deepeval else [("evaluate() + GeminiModel", deepeval_run)]
-            for name, way in ways:
+            for name, way in WAYS:
                 wall, spent = measured(partial(way, root, server.url, asked.cases, concurrency))
                 calls, peak = server.counted()
                 ideal = calls * asked.latency / concurrency

@@ -1,6 +1,6 @@
 """Estimated and measured peak memory of training on a CPU, over methods, numbers and checkpointing.
 
-    python -m bench.memory [--hidden 768] [--layers 8]
+    python -m bench.memory [--methods full LoRA QLoRA]
 
 Each row is a run of the train stage in a process of its own, two steps of four packed rows; its peak is the largest
 resident set that the kernel saw, libraries included.
@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from bench.train import BATCH_ROWS, ROOT, parley, prepare
@@ -23,29 +24,27 @@ from parley.training.memory import Run, estimate
 METHODS = {"full": ("full", "none"), "LoRA": ("lora", "none"), "QLoRA": ("lora", "nf4")}
 
 
-def peak(command: list[str], place: Path) -> float:
-    """MB of the largest resident set of a process."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+def measured(command: list[str], place: Path, **environment: str) -> tuple[float, float]:
+    """Seconds of a process, and MB of its largest resident set; stops with what it said if it fails."""
+    start = time.monotonic()
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        known = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        process = subprocess.Popen(command, cwd=place, env=known, stdout=log, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             log.seek(0)
-            sys.exit(log.read().decode(errors="replace"))
-    return usage.ru_maxrss / 1000 * 1.024
+            sys.exit(f"{' '.join(command)} failed:\n{log.read().decode(errors='replace')}")
+    return time.monotonic() - start, usage.ru_maxrss / 1000 * 1.024
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hidden", type=int, default=768)
-    parser.add_argument("--layers", type=int, default=8)
-    parser.add_argument("--vocabulary", type=int, default=16000)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     asked = parser.parse_args()
     print("| method | numbers | checkpointing | estimated MB | measured MB | error |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        prepare(work, count=22, vocabulary=asked.vocabulary, threads=1, hidden=asked.hidden, layers=asked.layers)
+        prepare(work, count=22, vocabulary=16000, threads=1, hidden=768, layers=8)
         settings = json.loads((work / "settings.json").read_text())
         shape = shape_of(config_of(str(work / "model")))
         rows = list(read_examples(work / "data/encoded/train.parquet"))
@@ -55,7 +54,7 @@ def main() -> None:
             mode, quantization = METHODS[name]
             changes = {"quantization": quantization, "precision": precision, "checkpointing": "on" if on else "off"}
             command, place = parley(work, mode, settings, **changes)
-            found = peak(command, place)
+            _, found = measured(command, place, OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
             run = Run(mode, quantization, precision, "cpu", BATCH_ROWS, settings["longest"], trained, 1, 8, False, on)
             said = estimate(shape, run).peak / 1e6
             print(

@@ -11,10 +11,9 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from bench.memory import peak
+from bench.memory import measured
 from parley.modeling.model_shapes import config_of
 from parley.training.folding import SHARD
 
@@ -51,10 +50,10 @@ def main() -> None:
         base, adapter = str(place / "base"), str(place / "adapter")
         subprocess.run([sys.executable, "-c", MAKE, asked.model, base, adapter], check=True, capture_output=True)
         for name in ("none", "nf4"):
-            start = time.monotonic()
-            found = peak([sys.executable, "-c", FOLD, base, adapter, str(place / name), name], Path.cwd())
+            command = [sys.executable, "-c", FOLD, base, adapter, str(place / name), name]
+            seconds, found = measured(command, Path.cwd(), OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
             label = "LoRA" if name == "none" else "QLoRA (through 4 bits)"
-            print(f"| {label} | {time.monotonic() - start:.1f} | {found:.0f} | {bound:.0f} |", flush=True)
+            print(f"| {label} | {seconds:.1f} | {found:.0f} | {bound:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import argparse
 import json
 import math
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -26,11 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import t
+
 from bench.bare_loop import BATCH_ROWS
+from parley.params import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 LR = 1e-4
-_T95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 9: 2.26}  # by degrees of freedom
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,24 +152,18 @@ def _size(config: Any) -> int:
 
 
 def parley(work: Path, mode: str, settings: Mapping[str, Any], **changes: Any) -> tuple[list[str], Path]:
-    from ruamel.yaml import YAML
-
     place = work / f"parley-{mode}"
-    place.mkdir(exist_ok=True)
-    for name in ("data", "models"):
-        if not (place / name).exists():
-            (place / name).mkdir()
     for name in ("data/encoded", "models/base"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
         if not (place / name).exists():
             (place / name).symlink_to(work / name)
-    values = YAML().load((ROOT / "recipes/_base.yaml").read_text())
+    values = read_yaml(ROOT / "recipes/_base.yaml")
     values["model"] |= {"name": "bench", "threads": settings["threads"]}
     values["train"] |= {"mode": mode, "lr": LR, "epochs": 1, "batch_size": BATCH_ROWS, "accumulation": 1}
     values["train"] |= {"packing": True, "quantization": "none", "weight_decay": 0.0} | changes
     values["train"]["lora"] |= {"r": 8, "alpha": 16, "dropout": 0.0}
     values["runtime"] |= {"save_steps": 0}
-    with (place / "params.yaml").open("w") as file:
-        YAML().dump(values, file)
+    (place / "params.yaml").write_text(json.dumps(values))
     return [sys.executable, "-m", "stages.train"], place
 
 
@@ -247,7 +242,7 @@ def ratio(values: Sequence[float]) -> str:
     middle = statistics.fmean(logs)
     if len(logs) < 2:
         return f"{math.exp(middle):.2f}"
-    wide = _T95[min(len(logs) - 1, 9)] * statistics.stdev(logs) / math.sqrt(len(logs))
+    wide = float(t.ppf(0.975, len(logs) - 1)) * statistics.stdev(logs) / math.sqrt(len(logs))
     return f"{math.exp(middle):.2f} ({math.exp(middle - wide):.2f}–{math.exp(middle + wide):.2f})"
 
 
@@ -267,7 +262,7 @@ def main() -> None:
     if asked.peers:
         programs["LLaMA-Factory, tuned"] = lambda *given: llamafactory(*given, python=asked.peers / "bin/python")
     unit = "second" if asked.wall else "CPU-second"
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {asked.threads} threads, load {os.getloadavg()[0]:.1f}\n")
+    print(f"{asked.threads} threads\n")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         prepare(work, count=asked.conversations, vocabulary=asked.vocabulary, threads=asked.threads)
@@ -281,7 +276,6 @@ def main() -> None:
                     runs[name].append(timed(command, place, asked.threads, wall=asked.wall))
                     print(f"{mode} {turn + 1} {name}: {runs[name][-1]}", file=sys.stderr, flush=True)
             _table(mode, runs, unit)
-    print(f"load at the end {os.getloadavg()[0]:.1f}")
 
 
 def _table(mode: str, runs: Mapping[str, Sequence[Figures]], unit: str) -> None:

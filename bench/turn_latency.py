@@ -1,40 +1,28 @@
 """How long an end-of-turn detector of the size of Qwen2.5-0.5B takes: whole, and with the prefix's cache kept.
 
-    python -m bench.turn_latency [--calls 10]
+    python -m bench.turn_latency
 
 Random weights, which cost what trained ones do. 128 tokens are read anew, or the first of them stay in the key-value
 cache from the call before, as in a live talk where each call adds the words since the last. Linear layers with weights
 in 8 bits (torch's dynamic quantisation), bf16, and fp32.
 """
 
-import argparse
 import copy
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
+from transformers import DynamicCache, Qwen2ForCausalLM
 
 from parley.inference.latency import percentiles
+from parley.modeling.model_shapes import config_of
 from parley.modeling.models import set_threads
 
 TOKENS = 128
 NEW = (TOKENS, 16, 4)  # tokens that a call adds
 END = 1
-
-
-def config() -> Qwen2Config:
-    """The shape of https://huggingface.co/Qwen/Qwen2.5-0.5B/blob/main/config.json."""
-    return Qwen2Config(
-        vocab_size=151_936,
-        hidden_size=896,
-        intermediate_size=4864,
-        num_hidden_layers=24,
-        num_attention_heads=14,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-    )
+CALLS = 10
 
 
 def call(model: Any, ids: torch.Tensor, cache: DynamicCache | None) -> float:
@@ -46,10 +34,10 @@ def call(model: Any, ids: torch.Tensor, cache: DynamicCache | None) -> float:
     return float(logits[0, -1].float().softmax(-1)[END])
 
 
-def rows(calls: int) -> Iterator[tuple[str, int, int, float, float]]:
+def rows() -> Iterator[tuple[str, int, int, float, float]]:
     """(form, threads, new tokens, p50, p95) of every measurement."""
     torch.manual_seed(0)
-    plain = Qwen2ForCausalLM(config()).eval()
+    plain = Qwen2ForCausalLM(config_of("Qwen2.5-0.5B")).eval()
     forms = {"int8": lambda: quantised(plain), "bf16": lambda: copy.deepcopy(plain).bfloat16(), "fp32": lambda: plain}
     ids = torch.randint(0, 150_000, (1, TOKENS))
     for form, make in forms.items():
@@ -63,7 +51,7 @@ def rows(calls: int) -> Iterator[tuple[str, int, int, float, float]]:
                     with torch.inference_mode():
                         model(input_ids=ids[:, :-new], past_key_values=cache, use_cache=True, logits_to_keep=1)
                 part = ids[:, -new:]
-                middle, late = percentiles(lambda _, m=model, p=part, c=cache: call(m, p, c), range(calls))
+                middle, late = percentiles(lambda _, m=model, p=part, c=cache: call(m, p, c), range(CALLS))
                 yield form, threads, new, middle, late
 
 
@@ -74,12 +62,9 @@ def quantised(model: Qwen2ForCausalLM) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--calls", type=int, default=10)
-    asked = parser.parse_args()
     print(f"Random weights, {TOKENS} tokens of context. GPU: not measured.\n")
     print("| weights | threads | tokens read anew | p50 ms | p95 ms |\n|---|---|---|---|---|")
-    for row in rows(asked.calls):
+    for row in rows():
         print(f"| {' | '.join(str(cell) for cell in row)} |", flush=True)
 
 

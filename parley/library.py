@@ -19,7 +19,7 @@ from parley.inference.generation import Prompt, Sampling, answers_to
 from parley.inference.talking import prompt_ids, stop_strings, stream, until
 from parley.modeling.families import set_template
 from parley.modeling.loading import ADAPTER, load
-from parley.modeling.models import Model, quiet
+from parley.modeling.models import plain, quiet
 
 if TYPE_CHECKING:
     import torch
@@ -114,19 +114,10 @@ def _load(
     source: str | Path, base: str | Path | None, local_only: bool, dtype: "torch.dtype | None", in_4bit: bool
 ) -> "Loaded":
     quiet()
-    params = Model(
-        name=str(source),
-        revision="",
-        trust_remote_code=False,
-        template="auto",
-        thinking="keep",
-        add_tokens=False,
-        threads=1,
-    )
     model, tokenizer = load(
         Path(),
         _place(source),
-        params,
+        plain(str(source)),
         dtype=dtype,
         quantization="nf4" if in_4bit else "none",
         base=_place(base) if base else None,

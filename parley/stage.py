@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from parley.errors import ParleyError
-from parley.files import dump_json, publish, write_json
+from parley.files import write_json
 
 _FULL = (
     "no space left",
@@ -121,8 +121,7 @@ def _write_timing(root: Path, name: str, *, seconds: float) -> None:
     }
     home = Path(os.environ.get("DVC_ROOT") or root)
     file = timing_file(name, (root / "params.yaml").read_bytes(), " ".join(sys.argv[1:]))
-    with publish(home / "metrics" / "timing" / file) as made:
-        made.write_text(dump_json(record), encoding="utf-8")
+    write_json(home / "metrics" / "timing" / file, record)
 
 
 _extra_timing: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from tools.pages import PAGES, parts
 @pytest.mark.parametrize(
     # tests/test_recipes_end_to_end.py, which has a trained model, holds sessions.trained against what tools print.
     "name",
-    ["params", "memory", *(pytest.param(name, marks=pytest.mark.slow) for name in ("walk", "sessions"))],
+    ["params", "memory", "encode", *(pytest.param(name, marks=pytest.mark.slow) for name in ("walk", "sessions"))],
 )
 def test_the_page_is_what_the_tool_writes(name: str) -> None:
     assert parts(name)[1] == PAGES[name](), f"python -m tools.pages {name} writes it again"

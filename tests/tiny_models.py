@@ -1,6 +1,6 @@
 """Settings of the embedded base as tests use it, and the widths of models that are made in no time."""
 
-from parley.modeling.models import Model
+from parley.modeling.models import plain
 
 MODEL_YAML = """\
 model:
@@ -12,15 +12,7 @@ model:
   add_tokens: false
   threads: 1
 """
-MODEL = Model(
-    name="parley-tiny",
-    revision="",
-    trust_remote_code=False,
-    template="auto",
-    thinking="keep",
-    add_tokens=False,
-    threads=1,
-)
+MODEL = plain("parley-tiny")
 WIDTHS = {
     "vocab_size": 64,
     "hidden_size": 32,

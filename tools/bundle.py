@@ -14,9 +14,10 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parley.files import read_json, write_json
+from parley.files import write_json
 from parley.params import read_yaml
 from parley.plugins import plugin_names
+from tools.timing import since
 
 if TYPE_CHECKING:
     from tools.machine import Finding
@@ -33,14 +34,13 @@ def write_bundle(root: Path, found: Sequence[Finding]) -> Path:
     known = known_strings()
     info = root / "models/trained/training_info.json"
     made = json.loads(info.read_bytes()) if info.is_file() else {}
-    timing = [read_json(path) for path in sorted((root / "metrics/timing").glob("*-*.json"))]
     bundle = {
         "system": {"python": platform.python_version(), "system": platform.platform()},
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
         "doctor": [[finding.level, finding.subject] for finding in found],  # its words may name a chat's file
         "params": masked(read_yaml(root / "params.yaml"), known, root),
         "training_info": masked({key: made[key] for key in TRAINING if key in made}, known, root),
-        "memory": [{key: value for key, value in row.items() if key != "schema"} for row in timing],
+        "memory": since(root, ""),
     }
     write_json(root / NAME, bundle)
     return root / NAME

@@ -72,7 +72,7 @@ class Chat:
             print(f"{self.voices[1].name} answers {'beside' if self.beside else 'no longer'}")
         elif name == "/save":
             talks = [(voice.name, turns) for voice, turns in zip(self.voices, self.turns, strict=False)]
-            for place in save(talks, self.system, Path(rest) if rest else None):
+            for place in save(talks, self.system, Path(rest).expanduser() if rest else None):
                 print(f"saved: {place}")
             if not self.turns[0]:
                 print("there is nothing to save yet")

@@ -9,7 +9,6 @@ Ranked on the validation split, since choosing by the test split would spoil its
 import argparse
 import csv
 import re
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from parley.files import publish
 from parley.reporting import curves
 from parley.reporting.wording import interval, number, verdict
 from stages.report import page
-from tools import judge_experiments
+from tools import judge_experiments, told
 from tools.comparison import Comparison, compared
 from tools.experiments import Experiment, read_experiments
 from tools.judge_plan import PRICES, cost
@@ -131,9 +130,5 @@ if __name__ == "__main__":
     parser.add_argument("--by", default="", help="BY: metric of the ranking (the first of score.metrics)")
     parser.add_argument("--judge", action="store_true", help="JUDGE=1: have the judge of params.yaml prefer answers")
     asked = parser.parse_args()
-    try:
+    with told("compare"):
         main(Path(), asked.names, asked.by, Console(), judge=asked.judge)
-    except ParleyError as error:
-        sys.exit(f"compare: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)

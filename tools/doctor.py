@@ -124,7 +124,7 @@ def examine(root: Path, *, network: bool = False) -> Iterator[Finding]:
                 yield Finding("failure", name, line)
         except ImportError as error:
             yield Finding("warning", name, f"not checked: no module {error.name}")
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             yield Finding(
                 "failure", name, f"not checked: {type(error).__name__} in params.yaml", "see params.yaml above"
             )

@@ -25,7 +25,7 @@ def workspace(root: Path, model: str) -> Path:
     """A fresh folder with links to everything that scoring reads and that MODEL does not change."""
     if not (root / "data/eval/cases.jsonl").is_file() or not (root / "data/eval/base.jsonl").is_file():
         raise ParleyError("there are no test cases answered by the base yet: run `make repro` first")
-    place = root / ".evaluations" / re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-.")
+    place = root / ".evaluations" / (re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-.") or "model")
     shutil.rmtree(place, ignore_errors=True)
     links = ["params.yaml", "models/base", "data/eval/cases.jsonl", "data/eval/base.jsonl", "metrics/train_log.csv"]
     links += ["data/splits", "data/encoded", "data/rejects"]  # of which the report tells

@@ -181,6 +181,7 @@ LLAMA_FACTORY: dict[str, Rule] = {
     "eval_dataset": Left("validate holds a split out by itself; validate.test_file names one of yours"),
     "val_size": "validate.val_fraction",
     "template": _TEMPLATE,
+    "default_system": only("", why="transforms.set_system.text sets a system prompt"),
     "cutoff_len": "encode.max_length",
     "max_samples": "validate.max_samples",
     "packing": "train.packing",

@@ -1,11 +1,10 @@
 """Writes data/samples: chats and conversations that parley made up itself.
 
-    python -m tools.make_samples [--out FOLDER]
+    python -m tools.make_samples
 
 Seeded: the same bytes every time. The words are in tools/samples/*.yaml.
 """
 
-import argparse
 from pathlib import Path
 
 from parley.files import publish
@@ -71,11 +70,5 @@ def write_all(out: Path) -> None:
                 (made / name).write_text(text, encoding="utf-8")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("data/samples"), help="folder to write into")
-    write_all(parser.parse_args().out)
-
-
 if __name__ == "__main__":
-    main()
+    write_all(Path("data/samples"))

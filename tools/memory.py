@@ -31,7 +31,10 @@ def main(root: Path, given: argparse.Namespace) -> None:
     encode = read_section(root, "encode", Encode)
     generate = read_section(root, "generate", Generate)
     name = given.model or _base(root)
-    device = given.device or pick_device().type
+    here = pick_device().type
+    device = given.device or here
+    if device == "cuda" != here and not given.gb:
+        raise ParleyError("--device cuda: there is no GPU here to ask: say how much memory it has, such as --gb 24")
     room = round(given.gb * GB) if given.gb else room_on(device)
     shape = shape_of(config_of(name))
     run = Run(

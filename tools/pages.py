@@ -1,8 +1,9 @@
 """The generated parts of the docs, each between its two marks; tests/test_pages.py holds them against the code.
 
-    python -m tools.pages [params] [walk] [memory] [sessions] [sessions.trained]     all without a name
+    python -m tools.pages [params] [walk] [encode] [memory] [sessions] [sessions.trained]     all without a name
 
 docs/params.md: every key of params.yaml. docs/walk.md: one record of data/samples/persona at each arrow, really walked.
+docs/encode.md: the first examples of data/samples/generic.
 docs/memory.md: which models fit which GPU. docs/sessions.md: what tools print (tools/sessions.py).
 """
 
@@ -15,8 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from parley.conversation import from_sharegpt
+from parley.conversation import Conversation, from_sharegpt
 from parley.files import publish
+from parley.formats import sharegpt
 from parley.jsonl import rows_of
 from parley.params import read_section
 from tools import memory, sessions
@@ -92,11 +94,17 @@ def _arrows(root: Path) -> Iterator[tuple[str, str]]:
     )
     reject = next(row for _, row in rows_of(root / "data/rejects/convert.jsonl"))
     yield "A row that was dropped, `data/rejects/convert.jsonl`:", _json(reject)
-    yield "—**encode**→ token ids; what is trained stands between ⟦ and ⟧:", _encoded(root, row)
+    yield "—**encode**→ token ids; what is trained stands between ⟦ and ⟧:", _previewed(iter([from_sharegpt(row)]))
 
 
-def _encoded(root: Path, row: dict[str, Any]) -> str:
-    """As `make preview` shows it, with the tokenizer of a small corpus."""
+def encode() -> str:
+    """The first two conversations of a sample as they are trained on."""
+    file = HERE / "data/samples/generic/sharegpt.jsonl"
+    return _previewed(row for row in sharegpt.read(file, file.name) if isinstance(row, Conversation))
+
+
+def _previewed(conversations: Iterator[Conversation]) -> str:
+    """The first two as `make preview` shows them, with the tokenizer of a small corpus."""
     from rich.console import Console
 
     from parley.embedded import corpus
@@ -106,10 +114,9 @@ def _encoded(root: Path, row: dict[str, Any]) -> str:
     from stages.encode import Encode
     from tools.preview import first, print_examples
 
-    tokenizer = train_tokenizer(corpus(42, 600), read_template("chatml", root)[1])
+    tokenizer = train_tokenizer(corpus(42, 600), read_template("chatml", HERE)[1])
     console = Console(file=(out := io.StringIO()), width=1000, highlight=False, color_system=None)
-    settings = read_section(root, "encode", Encode)
-    print_examples(first(template_of(tokenizer), settings, iter([from_sharegpt(row)]), 1), console)
+    print_examples(first(template_of(tokenizer), read_section(HERE, "encode", Encode), conversations, 2), console)
     return "```\n" + "\n".join(line.rstrip() for line in out.getvalue().strip().splitlines()) + "\n```"
 
 
@@ -128,6 +135,7 @@ def _json(row: Any) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "params": params,
     "walk": walk,
+    "encode": encode,
     "memory": lambda: "\n".join(memory.table()),
     "sessions": sessions.without_model,
     "sessions.trained": sessions.with_model,

@@ -1,14 +1,13 @@
 """make preview: the first examples as training sees them, token by token, what is trained in colour.
 
-    python -m tools.preview [--count 3] [--split train|val] [--page docs/encode.md]
+    python -m tools.preview [--count 3] [--split train|val]
 
 Reads data/splits and models/base with the settings of params.yaml, and encodes as the encode stage does. On the
 terminal, and as a page: metrics/preview.html. What is trained also stands between ⟦ and ⟧, and each line's ids below
-it. --page writes the samples' first examples, with a tokenizer made for them, into a page between its two marks.
+it.
 """
 
 import argparse
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -33,7 +32,6 @@ from tools import told
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-MARKS = ("<!-- python -m tools.preview --page docs/encode.md -->", "<!-- end -->")
 STYLES = {1: "bold black on green", -1: "bold white on red", 0: ""}
 LONGEST = 6  # ids that together are one character, at most
 
@@ -139,35 +137,10 @@ def preview(root: Path, split: str, count: int) -> None:
     print("preview: metrics/preview.html")
 
 
-def sample() -> str:
-    """Two examples of data/samples/generic, with a tokenizer as the embedded base has it, of fewer conversations."""
-    from parley.embedded import corpus
-    from parley.embedded.model import train_tokenizer
-    from parley.formats import sharegpt
-    from parley.modeling.families import read_template
-
-    root = Path(__file__).parents[1]
-    tokenizer = train_tokenizer(corpus(42, 600), read_template("chatml", root)[1])
-    params = Encode(max_length=512, keep="newest", loss="assistant", control_tokens="neutralise")
-    file = root / "data/samples/generic/sharegpt.jsonl"
-    rows = (row for row in sharegpt.read(file, file.name) if isinstance(row, Conversation))
-    console = Console(file=io.StringIO(), width=1000, highlight=False, color_system=None)
-    print_examples(first(template_of(tokenizer), params, rows, 2), console)
-    assert isinstance(console.file, io.StringIO)
-    return "```\n" + "\n".join(line.rstrip() for line in console.file.getvalue().strip().splitlines()) + "\n```"
-
-
-def _write(page: Path) -> None:
-    before, _, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
-    with publish(page) as made:
-        made.write_text(f"{before}{MARKS[0]}\n{sample()}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}", encoding="utf-8")
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="make preview", description="The first examples, what is trained in colour.")
     parser.add_argument("--count", type=int, default=3, help="how many (3)")
     parser.add_argument("--split", choices=SPLITS, default=SPLITS[0], help="of which split (train)")
-    parser.add_argument("--page", type=Path, help="page to write the samples' examples into")
     given = parser.parse_args()
     with told("preview"):
-        _write(given.page) if given.page else preview(Path(), given.split, max(given.count, 1))
+        preview(Path(), given.split, max(given.count, 1))

@@ -18,6 +18,7 @@ from parley.errors import ParleyError
 from parley.files import publish
 from parley.formats import whatsapp
 from parley.ingestion.reading import head_of, lines_of
+from parley.ingestion.tables import cells_of
 
 
 def rewrite(path: Path, author: str, people: People) -> bool:
@@ -82,17 +83,14 @@ def _write(path: Path, texts: Iterable[str]) -> None:
 
 def _rows_of_others(path: Path, theirs: set[str], hide: Callable[[str], str]) -> Iterator[str]:
     """The rows of a table none of whose cells is the person."""
-    with path.open(encoding="utf-8-sig", newline="") as handle:
-        first = handle.readline()
-        handle.seek(0)
-        delimiter = max(",;\t", key=first.count)
-        row = io.StringIO()
-        for cells in csv.reader(handle, delimiter=delimiter):
-            if not theirs & set(cells):
-                csv.writer(row, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerow(map(hide, cells))
-                yield row.getvalue()
-                row.seek(0)
-                row.truncate()
+    delimiter, rows = cells_of(path, tab=path.suffix.lower() == ".tsv")
+    row = io.StringIO()
+    for cells in rows:
+        if not theirs & set(cells):
+            csv.writer(row, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerow(map(hide, cells))
+            yield row.getvalue()
+            row.seek(0)
+            row.truncate()
 
 
 def _lines_of_others(path: Path, author: str, hide: Callable[[str], str]) -> Iterator[str]:

@@ -50,16 +50,25 @@ def write_rows(path: Path, suffix: str, target: Path, columns: Mapping[str, str]
 
 
 def _csv(path: Path, columns: Mapping[str, str], *, tab: bool) -> Iterator[Any]:
+    _, rows = cells_of(path, tab=tab)
+    names = _renamed(next(rows, []), columns, path)
+    for cells in rows:
+        if cells:
+            yield dict(zip(names, cells, strict=True)) if len(cells) == len(names) else []
+
+
+def cells_of(path: Path, *, tab: bool) -> tuple[str, Iterator[list[str]]]:
+    """The delimiter of a CSV file, and its rows, the header first."""
     csv.field_size_limit(MAX_LINE)
     lines = lines_of(path)
     first = next(lines, "")
     delimiter = "\t" if tab else max(",;\t", key=first.count)
-    reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter)
+    return delimiter, _whole(csv.reader(itertools.chain([first], lines), delimiter=delimiter), path)
+
+
+def _whole(reader: Any, path: Path) -> Iterator[list[str]]:
     try:
-        names = _renamed(next(reader, []), columns, path)
-        for cells in reader:
-            if cells:
-                yield dict(zip(names, cells, strict=True)) if len(cells) == len(names) else []
+        yield from reader
     except csv.Error as error:
         raise ParleyError(f"{path}: not CSV at line {reader.line_num} ({error}): export it again") from None
 

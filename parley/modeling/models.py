@@ -41,6 +41,19 @@ class Model(Section):
     threads: int = Field(ge=1, le=1024)
 
 
+def plain(name: str) -> Model:
+    """The settings of a model that is taken as it is, with its own template and tokens and none of its code."""
+    return Model(
+        name=name,
+        revision="",
+        trust_remote_code=False,
+        template="auto",
+        thinking="keep",
+        add_tokens=False,
+        threads=1,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """What models/base/base.json says of the base model."""

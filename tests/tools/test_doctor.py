@@ -15,6 +15,7 @@ import pytest
 from workspace import commit_all, set_params
 
 from parley.errors import ParleyError
+from parley.files import write_json
 from tools import doctor, machine
 from tools.bundle import write_bundle
 from tools.machine import GB, Finding
@@ -139,6 +140,13 @@ def test_a_setting_that_is_wrong_is_told_as_before_a_run(clone: Path) -> None:
     assert any("train.epochs: found 'many'" in says for says in failures)
 
 
+def test_a_section_without_a_value_ends_no_check(clone: Path) -> None:
+    set_params(clone, judge=None)
+    assert [finding.says for finding in doctor.examine(clone) if finding.subject == "keys"] == [
+        "not checked: TypeError in params.yaml"
+    ]
+
+
 @contextlib.contextmanager
 def taken_port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -155,6 +163,8 @@ def test_a_port_that_is_taken(clone: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_bundle_holds_no_word_of_the_user_and_no_secret(clone: Path) -> None:
     (clone / ".env").write_text("GEMINI_API_KEY=planted-key\n")
     info = {"chat_template": "planted", "params": {"train": {"start_from": "/home/planted"}, "model": {"threads": 1}}}
+    record = {"stage": "train", "peak_memory_mb": 7.0, "finished": "2026"}
+    write_json(clone / "metrics/timing/train-0.json", record)
     (clone / "models/trained").mkdir(parents=True)
     (clone / "models/trained/training_info.json").write_text(json.dumps(info | {"base": {"name": "/home/planted"}}))
     set_params(
@@ -177,3 +187,4 @@ def test_the_bundle_holds_no_word_of_the_user_and_no_secret(clone: Path) -> None
     assert bundle["params"]["train"]["epochs"] == 2 and bundle["params"]["ingest"]["format"] == "auto"
     assert bundle["training_info"]["params"]["model"]["threads"] == 1
     assert bundle["doctor"] == [["ok", "data"]] and bundle["versions"]["torch"]
+    assert [row["peak_memory_mb"] for row in bundle["memory"]] == [7.0]

@@ -25,6 +25,8 @@ def test_an_evaluation_reads_the_pipelines_files_and_writes_beside_them(tmp_path
     train = read_json(place / "metrics/train.json")
     assert (train["evaluated"], train["steps"]) == ("some-owner/some model", 3)
     assert "evaluated" not in read_json(tmp_path / "metrics/train.json")
+    workspace(tmp_path, ".")  # a folder whose name has no letter leaves the other evaluations as they are
+    assert place.is_dir()
 
 
 def test_without_test_cases_it_says_what_to_run(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from parley.errors import ParleyError
 from parley.jsonl import rows_into
 from parley.params import read_yaml
 from tools.export_llamafactory import export, main
+from tools.import_settings import import_settings
 from tools.llamafactory_rows import Count, write_rows
 
 TOOLS = json.dumps([{"type": "function", "function": {"name": "find"}}])
@@ -170,6 +171,14 @@ def test_settings_are_those_of_params(tmp_path: Path) -> None:
         zero = json.loads((tmp_path / f"out/examples/deepspeed/ds_zero{number}.json").read_text())
         assert zero["zero_optimization"]["stage"] == number
         assert ("offload_param" in zero["zero_optimization"]) == (number == 3)
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_settings_that_were_exported_are_a_recipe_again(tmp_path: Path, mode: str) -> None:
+    export(workspace(tmp_path, [chat()], **SEED, model__template="chatml"), "mine", tmp_path / "out")
+    found = import_settings(tmp_path / f"out/examples/train_{mode}/mine_{mode}_sft.yaml").values
+    wanted = {"train.mode": mode, "train.lr": 5e-6, "train.epochs": 2, "encode.max_length": 12000}
+    assert found == found | wanted
 
 
 @pytest.mark.parametrize(

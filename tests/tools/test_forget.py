@@ -115,6 +115,10 @@ def test_a_raw_file_of_any_text_is_written_again_without_the_person(tmp_path: Pa
             f'AuthorID,Author,Content\n{CAT},"{name}","a\nb"\n{ANA},Ana,"> {quote}\nQuimby?"\n',
             f'"AuthorID","Author","Content"\r\n"{ANA}","Ana","<name>?"\r\n',
         ),
+        "y.tsv": (
+            f"AuthorID\tContent, so long\n{CAT}\thi\n{ANA}\t{'long, ' * 30_000}Quimby\n",
+            f'"AuthorID"\t"Content, so long"\r\n"{ANA}"\t"{"long, " * 30_000}<name>"\r\n',
+        ),
         "chat.txt": (
             f"1/13/24, 20:49 - Ana: hi\n1/13/24, 20:50 - {name}: a\nb\n1/13/24, 20:51 - Ana: ok Quimby\n",
             "1/13/24, 20:49 - Ana: hi\n1/13/24, 20:51 - Ana: ok <name>\n",

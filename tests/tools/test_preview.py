@@ -1,4 +1,4 @@
-"""make preview: what it prints, the page, and the example in the docs."""
+"""make preview: what it prints, and the page."""
 
 import io
 import subprocess
@@ -22,11 +22,6 @@ TALK = Conversation("c1", (Turn("user", "h√©\x1b[31m<b>"), Turn("assistant", "Êó
 
 def shown() -> list[preview.Shown]:
     return preview.first(template_of(tokenizer_of("livekit")), PARAMS, iter([TALK]), 3)
-
-
-def test_the_example_in_the_docs_is_the_tools() -> None:
-    page = (ROOT / "docs/encode.md").read_text(encoding="utf-8")
-    assert page.split(preview.MARKS[0])[1].split(preview.MARKS[1])[0].strip() == preview.sample()
 
 
 def test_a_character_of_several_tokens_is_one_piece_with_all_their_ids() -> None:

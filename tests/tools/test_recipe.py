@@ -11,16 +11,12 @@ from tools.recipe import edits, lay
 ROOT = Path(__file__).parent.parent.parent
 
 
-def hub(name: str) -> dict:
-    return flatten(compose(ROOT, name, "hub"))
-
-
 def test_the_committed_params_are_the_persona_recipe_on_the_embedded_base() -> None:
     assert (ROOT / "params.yaml").read_text() == dump(compose(ROOT, "persona", "embedded"))
 
 
-def test_persona_on_the_hub_has_its_source_documents_values() -> None:
-    wanted = {
+SOURCES = {  # recipe -> what its source document says of its own base
+    "persona": {
         "model.name": "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
         "train.mode": "lora",
         "train.quantization": "nf4",
@@ -29,12 +25,8 @@ def test_persona_on_the_hub_has_its_source_documents_values() -> None:
         "train.lora.alpha": 16,
         "train.lora.dropout": 0.1,
         "encode.max_length": 512,
-    }
-    assert {key: hub("persona")[key] for key in wanted} == wanted
-
-
-def test_trigger_on_the_hub_has_its_source_documents_values() -> None:
-    wanted = {
+    },
+    "trigger": {
         "model.name": "unsloth/Qwen2.5-7B-Instruct",
         "transforms.trigger.trigger": "TRIGGER: ",
         "transforms.trigger.clean": "Alice",
@@ -48,12 +40,8 @@ def test_trigger_on_the_hub_has_its_source_documents_values() -> None:
         "train.accumulation": 4,
         "train.epochs": 8,
         "seed": 42,
-    }
-    assert {key: hub("trigger")[key] for key in wanted} == wanted
-
-
-def test_turn_detector_on_the_hub_has_its_source_documents_values() -> None:
-    wanted = {
+    },
+    "turn_detector": {
         "model.name": "hishab/titulm-llama-3.2-1b-v1.1",
         "model.template": "livekit",
         "train.lr": 2e-5,
@@ -62,12 +50,8 @@ def test_turn_detector_on_the_hub_has_its_source_documents_values() -> None:
         "train.precision": "bf16",
         "encode.max_length": 512,
         "encode.loss": "eou",
-    }
-    assert {key: hub("turn_detector")[key] for key in wanted} == wanted
-
-
-def test_agent_on_the_hub_has_its_source_documents_values() -> None:
-    wanted = {
+    },
+    "agent": {
         "model.name": "Qwen/Qwen2.5-7B-Instruct",
         "train.mode": "full",
         "train.quantization": "none",
@@ -76,12 +60,8 @@ def test_agent_on_the_hub_has_its_source_documents_values() -> None:
         "train.batch_size": 1,
         "train.accumulation": 2,
         "encode.max_length": 12000,
-    }
-    assert {key: hub("agent")[key] for key in wanted} == wanted
-
-
-def test_generic_on_the_hub_has_its_source_documents_values() -> None:
-    wanted = {
+    },
+    "generic": {
         "model.name": "meta-llama/Llama-2-7b-chat-hf",
         "train.quantization": "nf4",
         "train.lora.r": 8,
@@ -93,8 +73,14 @@ def test_generic_on_the_hub_has_its_source_documents_values() -> None:
         "train.accumulation": 8,
         "train.epochs": 3,
         "encode.max_length": 1024,
-    }
-    assert {key: hub("generic")[key] for key in wanted} == wanted
+    },
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_on_the_hub_a_recipe_has_its_source_documents_values(name: str) -> None:
+    laid = flatten(compose(ROOT, name, "hub"))
+    assert {key: laid[key] for key in SOURCES[name]} == SOURCES[name]
 
 
 @pytest.mark.parametrize("name", ["persona", "generic"])
