@@ -128,7 +128,7 @@ def read_docket(root: Path, params: Settings, asker: Asker) -> Docket:
 def grader(params: Settings, asker: Asker) -> Callable[[Case, str, str], Question]:
     """(case, text of an answer, metric) -> the question for its verdict."""
     metrics = {name: read_judged(name) for name in params.metrics}
-    from parley.judging.measures import graded
+    from parley.judging.verdicts import graded
 
     return lambda case, text, metric: partial(graded, case, text, metric, metrics[metric], asker)
 

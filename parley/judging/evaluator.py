@@ -130,7 +130,7 @@ class MultiTurnEvaluator:
         cases = list(held_out(dataset_name, test_size))
         asker = self.judge.open()
         answers = self._answers(cases)
-        from parley.judging.measures import graded
+        from parley.judging.verdicts import graded
 
         asked = [(case, name) for case in cases for name in self.metrics]
         questions = [

@@ -12,7 +12,7 @@ from parley.evaluation import Case
 from parley.judging.answers import Answer, Store
 from parley.judging.asking import Asker, Target
 from parley.judging.rubric import read_rubrics
-from parley.judging.verdicts import judged
+from parley.judging.verdicts import graded
 from parley.plugins import plugin_names
 
 RUBRICS = list(read_rubrics(plugin_names("rubrics", ".yaml")))
@@ -35,7 +35,7 @@ def shown_prompt(tmp_path: Path, case: Case, text: str, metric: str) -> str:
 
     asker = Asker(Target("fake", "m", "", ""), Store(tmp_path / "answers.sqlite"), lambda: ask, retries=1, max_calls=1)
     asker.go_online()
-    verdict = judged(case, text, metric, read_rubrics([metric])[metric], asker)
+    verdict = graded(case, text, metric, read_rubrics([metric])[metric], asker)
     assert (verdict.score, verdict.reason, verdict.kind) == (0.3, "so", "")
     return prompts[0]
 

@@ -13,9 +13,9 @@ from parley.evaluation import Case
 from parley.judges import gemini
 from parley.judging.answers import Answer, Store
 from parley.judging.asking import Asker, NotAsked, Target
-from parley.judging.measures import measured
 from parley.judging.questions import Verdict, plan
 from parley.judging.rubric import Measure, read_judged
+from parley.judging.verdicts import graded
 from parley.plugins import plugin_names
 
 MEASURES = {name: found for name in plugin_names("rubrics", ".yaml") if isinstance(found := read_judged(name), Measure)}
@@ -70,7 +70,7 @@ def asked(
     asker = Asker(Target("fake", "m", "", ""), Store(tmp_path / "answers.sqlite"), lambda: ask, retries=1, max_calls=50)
     asker.go_online()
     case = Case("c1#3", "test", context, Turn("assistant", "Mia", due), labels)
-    return measured(case, text, MEASURES[name], asker), calls
+    return graded(case, text, name, MEASURES[name], asker), calls
 
 
 def agent_case(name: str) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def test_context_is_the_label_or_what_tools_returned(tmp_path: Path) -> None:
 
     asker = Asker(Target("fake", "m", "", ""), Store(tmp_path / "answers.sqlite"), lambda: ask, retries=1, max_calls=50)
     asker.go_online()
-    assert measured(asker_case, "Oslo", MEASURES["hallucination"], asker).score == 0
+    assert graded(asker_case, "Oslo", "hallucination", MEASURES["hallucination"], asker).score == 0
     assert "a labelled fact" in prompts[0]
 
 
@@ -189,7 +189,7 @@ def test_a_plan_foretells_the_calls_that_follow(tmp_path: Path) -> None:
     store = Store(tmp_path / "answers.sqlite")
     asker = Asker(Target("fake", "m", "", ""), store, pytest.fail, retries=1, max_calls=50)
     case, text = Case("c1#3", "test", TALK, Turn("assistant", "Mia")), "you are Mia"
-    found = plan([lambda m=m: measured(case, text, MEASURES[m], asker) for m in ("toxicity", "knowledge_retention")])
+    found = plan([lambda m=m: graded(case, text, m, MEASURES[m], asker) for m in ("toxicity", "knowledge_retention")])
     assert found.calls == 2 + 4
     with pytest.raises(NotAsked):
-        measured(case, text, MEASURES["bias"], asker)
+        graded(case, text, "bias", MEASURES["bias"], asker)
