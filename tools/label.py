@@ -11,7 +11,6 @@ in any experiment:
 import hashlib
 import json
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from rich.console import Console
 from rich.text import Text
 
 from parley.conversation import to_chat
-from parley.errors import ParleyError
 from parley.evaluation import Case, cases_of, generations_for
 from parley.jsonl import rows_into, rows_of
 from parley.judging.fencing import expected
@@ -30,6 +28,7 @@ from parley.params import read_section, read_value
 from parley.reporting.wording import interval, number
 from parley.scoring.statistics import weighted_kappa
 from stages.judge import MODELS, RESAMPLES, Settings
+from tools import told
 
 LABELS = Path("data/labels.jsonl")
 ENOUGH = 50  # labelled answers of a metric below which nothing is said about agreement
@@ -145,7 +144,5 @@ def judge_scores(root: Path) -> dict[tuple[str, str], tuple[str, int]]:
 
 
 if __name__ == "__main__":
-    try:
+    with told("label"):
         label(Path(), Console())
-    except ParleyError as error:
-        sys.exit(f"label: {error}")

@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -154,7 +154,7 @@ def _measured(case: Case, text: str, measure: Measure, asker: Asker) -> Verdict:
     except NotAsked as not_asked:
         earlier = sum(turn.role == "assistant" for turn in case.context.turns)
         further = measure.calls + measure.calls_a_turn * earlier - judge.calls - 1
-        raise NotAsked(not_asked.key, not_asked.characters, further=max(0, further)) from None
+        raise NotAsked(replace(not_asked.call, further=max(0, further))) from None
     except (DeepEvalError, ValueError, KeyError, IndexError):
         return Verdict(None, "", "bad_reply")
     found = getattr(made, "verdicts", None)
