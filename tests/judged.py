@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from parley.conversation import Conversation, Turn
 from parley.evaluation import Case, Generation, case_row, generation_row
 from parley.files import read_json
 from parley.jsonl import rows_into, rows_of
+from stages import judge
 from tests.loopback import JudgeServer, Step, reply, verdict
 
 KEY = "AIza-not-a-real-key"
@@ -48,6 +50,24 @@ def eval_files(root: Path, cases: int, *, texts: dict[str, str] | None = None) -
             for number in range(cases + 1):
                 text = (texts or {}).get(model, f"{'blue' if model == 'base' else 'green'} {number}")
                 add(generation_row(Generation(f"c{number}#1", text, "stop", 2, (-0.5,))))
+
+
+def judge_cases(
+    root: Path,
+    cases: int,
+    script: Iterable[Step] = (),
+    *,
+    texts: dict[str, str] | None = None,
+    otherwise: Callable[[str], Step] = lambda prompt: reply(),
+    latency: float = 0.0,
+    **changed: Any,
+) -> JudgeServer:
+    """Lays `cases` cases and runs the stage over a server, which is given back, closed, with what it was asked."""
+    eval_files(root, cases, texts=texts)
+    with JudgeServer(script, otherwise=otherwise, latency=latency) as server:
+        settings(root, server, **changed)
+        judge.main(root)
+    return server
 
 
 def result(root: Path) -> dict[str, Any]:

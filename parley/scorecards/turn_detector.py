@@ -10,15 +10,16 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from parley.evaluation import Case, Score, Unscored
 from parley.scoring.both import Both
-from parley.scoring.detection import Statistic, calibration_error, contrast, pr_auc, roc_auc
+from parley.scoring.detection import Statistic, calibration_error, pr_auc, roc_auc
 from parley.scoring.scorecard import Curve, Figure, Scorecard
-from parley.scoring.statistics import Pair
+from parley.scoring.statistics import Pair, compare_statistic
 from parley.specialists.turn_text import pieces
 
 TPR = 0.993
@@ -201,16 +202,15 @@ class Sheet:
         return found
 
     def contrast(self, turns: Sequence[Turn], statistic: Statistic, unit: str, better: bool) -> dict[str, Any]:
-        """A figure of both models' probabilities."""
-        return contrast(
-            np.array([(turn.tuned, turn.base) for turn in turns], float).reshape(-1, 2),
-            np.array([turn.ended for turn in turns], bool),
-            [turn.case.group for turn in turns],
-            statistic,
-            unit=unit,
-            higher_is_better=better,
-            **self.both.sampling,
-        )
+        """A figure of both models' probabilities; not scored where all turns are of one kind."""
+        ended = np.array([turn.ended for turn in turns], bool)
+        given = (np.array([getattr(turn, model) for turn in turns]) for model in ("tuned", "base"))
+        tuned, base = (partial(statistic, probability, ended) for probability in given)
+        kinds = {"positive" if turn.ended else "negative" for turn in turns}
+        why = f"all cases are {kinds.pop()}" if len(kinds) == 1 else ""
+        groups = [turn.case.group for turn in turns]
+        options = {"unit": unit, "higher_is_better": better, "not_scored": why, **self.both.sampling}
+        return compare_statistic(tuned, base, groups, **options)
 
     def accepted(self, turn: Turn, kind: Operating = "") -> tuple[bool, bool]:
         """Whether each model takes the turn for ended."""

@@ -14,17 +14,12 @@ from parley.conversation import Conversation, Turn, to_sharegpt
 from parley.errors import ParleyError
 from parley.files import write_json
 from parley.jsonl import rows_into, rows_of
-from parley.judging import calling
 from parley.params import read_yaml
 from parley.validation.splits import fingerprint
 from stages import validate
 from tools.judge_clean import judge_clean
 
-
-@pytest.fixture(autouse=True)
-def a_key_and_short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GEMINI_API_KEY", "AIza-not-a-real-key")
-    monkeypatch.setattr(calling, "FIRST_WAIT", 0.01)
+pytestmark = pytest.mark.usefixtures("judge_key")
 
 
 def talk(number: int, answer: str = "fine") -> Conversation:

@@ -10,8 +10,6 @@ from pydantic import BaseModel
 
 import parley
 from parley.jsonl import rows_into
-from parley.judging import calling
-from tests.judged import KEY
 from tests.loopback import JudgeServer, reply, status, verdict
 
 
@@ -20,10 +18,7 @@ class Form(BaseModel):
     score: int
 
 
-@pytest.fixture(autouse=True)
-def a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GEMINI_API_KEY", KEY)
-    monkeypatch.setattr(calling, "FIRST_WAIT", 0.01)
+pytestmark = pytest.mark.usefixtures("judge_key")
 
 
 def judge(root: Path, server: JudgeServer) -> parley.GeminiModel:
