@@ -11,6 +11,9 @@ from parley.conversation import Conversation, Turn
 from parley.evaluation import Case, Generation, case_row, generation_row
 from parley.files import read_json
 from parley.jsonl import rows_into, rows_of
+from parley.judging.answers import Ask, Store
+from parley.judging.asking import Asker
+from parley.judging.calling import Target
 from stages import judge
 from tests.loopback import JudgeServer, Step, reply, verdict
 
@@ -68,6 +71,13 @@ def judge_cases(
         settings(root, server, **changed)
         judge.main(root)
     return server
+
+
+def asker_of(root: Path, ask: Ask) -> Asker:
+    """An asker of a judge that is a function."""
+    asker = Asker(Target("fake", "m", "", ""), Store(root / "answers.sqlite"), lambda: ask, retries=1, max_calls=50)
+    asker.go_online()
+    return asker
 
 
 def result(root: Path) -> dict[str, Any]:
