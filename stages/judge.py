@@ -25,7 +25,7 @@ from pydantic import Field
 
 from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_for, made_of
 from parley.files import write_json
-from parley.jsonl import rows_into
+from parley.jsonl import rows_into, write_jsonl
 from parley.judging.answers import FORMAT
 from parley.judging.asking import Asker
 from parley.judging.clients import ClientSettings, NoJudge, open_judge
@@ -101,8 +101,7 @@ def main(root: Path) -> None:
 
 def not_scored(root: Path, params: Settings, reason: str) -> None:
     """The outputs of a stage that judged nothing: no rows, no numbers, the reason."""
-    with rows_into(root / "data/eval/verdicts.jsonl"):
-        pass
+    write_jsonl(root / "data/eval/verdicts.jsonl", [])
     judge = {"client": params.client, "model": params.model}
     found = {"status": "not_scored", "reason": reason, "judge": judge, "metrics": {}}
     write_json(root / "metrics/judge.json", found)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, field_validator
 
 from parley.conversation import Conversation
 from parley.errors import ParleyError
-from parley.jsonl import rows_into, rows_of
+from parley.jsonl import rows_of, write_jsonl
 from parley.judging.asking import Asker, Unusable
 from parley.judging.clients import judge_or_stop
 from parley.judging.fencing import as_lines, fenced
@@ -85,10 +85,9 @@ def judge_clean(root: Path) -> None:
     questions = [partial(outcome, prompt, asker) for prompt in prompts.values()]
     outcomes = answer(questions, asker, name="judge-clean", sent=f"{len(prompts)} conversations")
     asker.close()
-    with rows_into(root / FILE) as add:
-        for mark, each in zip(prompts, outcomes, strict=True):
-            if each.reply:
-                add({"conversation": mark.hex(), **each.reply.model_dump(exclude={"reason"})})
+    scored = [(mark.hex(), each.reply) for mark, each in zip(prompts, outcomes, strict=True) if each.reply]
+    rows = ({"conversation": mark, **reply.model_dump(exclude={"reason"})} for mark, reply in scored)
+    write_jsonl(root / FILE, rows)
     print("\n".join(summary(outcomes)))
 
 

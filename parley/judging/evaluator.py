@@ -80,6 +80,7 @@ def validate_gemini_api(model: GeminiModel | None = None) -> str:
     judge = model or GeminiModel()
     try:
         asker = open_judge(judge.root, judge.settings)
+        asker.close()
         ping = create_model("Ping", reason=(str, ...))
         finish = asker.connect()('Reply {"reason": "ok"}', ping, 1024).finish
     except NoJudge as nobody:

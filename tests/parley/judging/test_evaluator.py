@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 import parley
-from parley.jsonl import rows_into
+from parley.jsonl import write_jsonl
 from tests.loopback import JudgeServer, reply, status, verdict
 
 
@@ -26,9 +26,7 @@ def judge(root: Path, server: JudgeServer) -> parley.GeminiModel:
 
 
 def held_out_file(root: Path) -> Path:
-    with rows_into(root / "test.jsonl") as add:
-        for row in parley.create_sample_test_data():
-            add(row)
+    write_jsonl(root / "test.jsonl", parley.create_sample_test_data())
     return root / "test.jsonl"
 
 
