@@ -85,7 +85,7 @@ def rubric_of(metric: str) -> Rubric:
 
 def parley_run(root: Path, url: str, count: int, concurrency: int) -> None:
     """The judge stage's own path: plan from kept answers, then ask in threads."""
-    from parley.judging.verdicts import judged
+    from parley.judging.verdicts import graded
 
     params = ClientSettings(
         client="gemini",
@@ -99,7 +99,7 @@ def parley_run(root: Path, url: str, count: int, concurrency: int) -> None:
     asker = open_judge(root, params)
     rubrics = {name: rubric_of(name) for name in METRICS}
     questions = [
-        lambda case=case, made=made, name=name: judged(case, made.text, name, rubrics[name], asker)
+        lambda case=case, made=made, name=name: graded(case, made.text, name, rubrics[name], asker)
         for case, made in cases(count)
         for name in METRICS
     ]

@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +35,13 @@ def rows_into(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
 
         yield add
         writer.close()
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """All rows of a file, as `rows_into` writes them."""
+    with rows_into(path) as add:
+        for row in rows:
+            add(row)
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from pydantic import Field
 
 from parley.evaluation import Case, Generation, Score, Unscored, cases_of, generations_for, made_of
 from parley.files import write_json
-from parley.jsonl import rows_into
+from parley.jsonl import rows_into, write_jsonl
 from parley.judging.answers import FORMAT
 from parley.judging.asking import Asker
 from parley.judging.clients import ClientSettings, NoJudge, open_judge
@@ -101,8 +101,7 @@ def main(root: Path) -> None:
 
 def not_scored(root: Path, params: Settings, reason: str) -> None:
     """The outputs of a stage that judged nothing: no rows, no numbers, the reason."""
-    with rows_into(root / "data/eval/verdicts.jsonl"):
-        pass
+    write_jsonl(root / "data/eval/verdicts.jsonl", [])
     judge = {"client": params.client, "model": params.model}
     found = {"status": "not_scored", "reason": reason, "judge": judge, "metrics": {}}
     write_json(root / "metrics/judge.json", found)
@@ -114,23 +113,28 @@ def read_docket(root: Path, params: Settings, asker: Asker) -> Docket:
     cases = list(cases_of(root / "data/eval/cases.jsonl"))
     generations = {model: generations_for(root / f"data/eval/{model}.jsonl", cases) for model in MODELS}
     cases = sorted((case for case in cases if case.split == "test"), key=lambda case: case.id)
-    grade, duel = grader(params, asker), partial(orders, asker=asker)
+    grade = grader(params, asker)
     graded = [Asked(case, model, metric) for case in cases for model in MODELS for metric in sorted(params.metrics)]
     questions = [grade(of.case, generations[of.model][of.case.id].text, of.metric) for of in graded]
     if params.pairwise:
         questions += questions_of(cases, generations["tuned"], generations["base"], asker)
-    rubrics = list(read_rubrics(params.metrics))
-    planted = trials(cases, rubrics, count=params.controls, grade=grade, duel=duel if params.pairwise else None)
-    questions += [question for trial in planted for question in trial.questions]
-    return Docket(cases, generations, graded, planted, questions)
+    made = planted(params, asker, cases, params.controls)
+    questions += [question for trial in made for question in trial.questions]
+    return Docket(cases, generations, graded, made, questions)
 
 
 def grader(params: Settings, asker: Asker) -> Callable[[Case, str, str], Question]:
     """(case, text of an answer, metric) -> the question for its verdict."""
     metrics = {name: read_judged(name) for name in params.metrics}
-    from parley.judging.measures import graded
+    from parley.judging.verdicts import graded
 
     return lambda case, text, metric: partial(graded, case, text, metric, metrics[metric], asker)
+
+
+def planted(params: Settings, asker: Asker, cases: Sequence[Case], count: int) -> list[Trial]:
+    """The controls on `count` of the cases, by every metric with a scale and, where the stage compares, by pairs."""
+    duel = partial(orders, asker=asker) if params.pairwise else None
+    return trials(cases, list(read_rubrics(params.metrics)), count=count, grade=grader(params, asker), duel=duel)
 
 
 def write_verdicts(
@@ -138,51 +142,43 @@ def write_verdicts(
 ) -> None:
     """data/eval/verdicts.jsonl, a row for each verdict and each pair."""
     by = {"higher_is_better": True, "judge": params.model, "deepeval": version("deepeval")}
+    pairs = [(Asked(case, "tuned", "pairwise"), duel.verdict) for case, duel in zip(docket.cases, duels, strict=False)]
     with rows_into(root / "data/eval/verdicts.jsonl") as add:
-
-        def row(of: Asked, score: float | None, reason: str, kind: str, passed: bool | None) -> None:
-            status = "unscored" if score is None else "scored"
-            who = {"id": of.case.id, "model": of.model, "metric": of.metric}
-            add({**who, "score": score, "passed": passed, "reason": reason, "status": status, "kind": kind, **by})
-
-        for of, verdict in zip(docket.graded, graded, strict=True):
-            passed = None if verdict.score is None else verdict.score >= params.threshold
-            row(of, verdict.score, verdict.reason, verdict.kind, passed)
-        for case, duel in zip(docket.cases, duels, strict=False):
-            row(Asked(case, "tuned", "pairwise"), duel.score, duel.reason, duel.kind, None)
+        for of, verdict in (*zip(docket.graded, graded, strict=True), *pairs):
+            status = "unscored" if verdict.score is None else "scored"
+            passed = None if verdict.score is None or of.metric == "pairwise" else verdict.score >= params.threshold
+            who = {"id": of.case.id, "model": of.model, "metric": of.metric, "score": verdict.score, "passed": passed}
+            add({**who, "reason": verdict.reason, "status": status, "kind": verdict.kind, **by})
 
 
 def summary(docket: Docket, verdicts: Sequence[Verdict], params: Settings, seed: int) -> dict[str, Any]:
     """Each metric of metrics/judge.json, compared between the models, with its coverage."""
     found = {(of.metric, of.case.id, of.model): v for of, v in zip(docket.graded, verdicts, strict=True)}
-    groups = {case.id: case.group for case in docket.cases}
     metrics = {}
     for metric in params.metrics:
-        sides = [(groups[id], found[metric, id, "tuned"], found[metric, id, "base"]) for id in groups]
-        pairs = [Pair(group, score(tuned), score(base)) for group, tuned, base in sides]
+        sides = {model: [found[metric, case.id, model] for case in docket.cases] for model in ("tuned", "base")}
+        pairs = [
+            Pair(case.group, tuned.scored, base.scored)
+            for case, tuned, base in zip(docket.cases, *sides.values(), strict=True)
+        ]
         metrics[metric] = {
             "threshold": params.threshold,
             "coverage": {
-                "tuned": {"scored": sum(tuned.score is not None for _, tuned, _ in sides), "total": len(sides)},
-                "base": {"scored": sum(base.score is not None for _, _, base in sides), "total": len(sides)},
+                model: {"scored": sum(verdict.score is not None for verdict in side), "total": len(side)}
+                for model, side in sides.items()
             },
             **compare(pairs, unit="score 0-1", higher_is_better=True, resamples=RESAMPLES, seed=seed),
         }
-        passes = [Pair(group, passed(tuned, params), passed(base, params)) for group, tuned, base in sides]
+        passes = [Pair(p.group, passed(p.tuned, params), passed(p.base, params)) for p in pairs]
         rates = compare(passes, unit="rate", higher_is_better=True, resamples=RESAMPLES, seed=seed)
         if rates["n"]:
             metrics[metric]["pass_rate"] = {side: rates[side] for side in ("tuned", "base", "difference")}
     return metrics
 
 
-def score(verdict: Verdict) -> Score | Unscored:
-    """A verdict for parley.scoring.statistics."""
-    return Unscored(verdict.kind) if verdict.score is None else Score(verdict.score)
-
-
-def passed(verdict: Verdict, params: Settings) -> Score | Unscored:
+def passed(score: Score | Unscored, params: Settings) -> Score | Unscored:
     """1 where the score reaches the threshold."""
-    return Unscored(verdict.kind) if verdict.score is None else Score(float(verdict.score >= params.threshold))
+    return Score(float(score.value >= params.threshold)) if isinstance(score, Score) else score
 
 
 if __name__ == "__main__":

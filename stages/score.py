@@ -12,6 +12,7 @@ A row of data/eval/scores.jsonl; either side may be {"unscored": "reason"} inste
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,8 @@ def main(root: Path) -> None:
     seed = read_value(root, "seed", int)
     metrics = {name: plugin("metrics", name, key="score.metrics") for name in params.metrics}
     cases = list(cases_of(root / "data/eval/cases.jsonl"))
-    tuned = generations_for(root / "data/eval/tuned.jsonl", cases)
-    base = generations_for(root / "data/eval/base.jsonl", cases)
+    tuned, base = (generations_for(root / f"data/eval/{model}.jsonl", cases) for model in ("tuned", "base"))
+    both = Both(tuned, base, params.resamples, seed)
     training = Training(root / "data/splits/train.jsonl")
 
     scores: dict[str, Any] = {split: {} for split in SPLITS}
@@ -59,11 +60,7 @@ def main(root: Path) -> None:
             measure: Measure = metric.scorer(training) if hasattr(metric, "scorer") else metric.score
             pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
             for case in bar.over(cases):
-                pair = Pair(
-                    case.group,
-                    scored(measure, case, tuned[case.id]),
-                    scored(measure, case, base[case.id]),
-                )
+                pair = both.pair(case, partial(scored, measure))
                 pairs[case.split].append(pair)
                 add(score_row(case, name, pair))
             for split in SPLITS:
@@ -71,16 +68,15 @@ def main(root: Path) -> None:
                     pairs[split],
                     unit=metric.UNIT,
                     higher_is_better=metric.HIGHER_IS_BETTER,
-                    resamples=params.resamples,
-                    seed=seed,
                     shown=getattr(metric, "shown", None),
                     shown_unit=getattr(metric, "SHOWN_UNIT", ""),
+                    **both.sampling,
                 )
     scores = {split: adjusted(scores[split]) for split in SPLITS}
     recipe = {}
     if params.scorecard != "none":
         card = plugin("scorecards", params.scorecard, key="score.scorecard")
-        recipe = block(card.score(cases, Both(tuned, base, params.resamples, seed)))
+        recipe = block(card.score(cases, both))
     write_json(root / "metrics/scores.json", {**scores, "recipe": recipe, "made_of": made_of(root / "data/eval")})
     add_timing(cases=sha256_file(root / "data/eval/cases.jsonl"))  # `make compare` counts the looks at a test split
 

@@ -38,6 +38,16 @@ def no_real_keys() -> Iterator[None]:
     without_keys()
 
 
+@pytest.fixture
+def judge_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key for every client, and no wait to speak of before another try."""
+    from parley.judging import calling
+
+    monkeypatch.setenv("GEMINI_API_KEY", "AIza-not-a-real-key")
+    monkeypatch.setenv("OPENAI_API_KEY", "AIza-not-a-real-key")
+    monkeypatch.setattr(calling, "FIRST_WAIT", 0.01)
+
+
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models/base folder that the base stage really made, with too few steps to be any good."""

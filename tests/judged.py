@@ -3,13 +3,19 @@
 import hashlib
 import json
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from parley.conversation import Conversation, Turn
-from parley.evaluation import Case, Generation, case_row, generation_row
+from parley.evaluation import Case, Generation
 from parley.files import read_json
-from parley.jsonl import rows_into, rows_of
+from parley.jsonl import rows_of
+from parley.judging.answers import Ask, Store
+from parley.judging.asking import Asker
+from parley.judging.calling import Target
+from stages import judge
+from tests.evaluated import lay_answers
 from tests.loopback import JudgeServer, Step, reply, verdict
 
 KEY = "AIza-not-a-real-key"
@@ -37,17 +43,41 @@ def settings(root: Path, server: JudgeServer | None = None, **changed: Any) -> N
 
 def eval_files(root: Path, cases: int, *, texts: dict[str, str] | None = None) -> None:
     """`cases` test cases and one of val; each model's generation says who wrote it, or texts[model]."""
-    with rows_into(root / "data/eval/cases.jsonl") as add:
-        for number in range(cases + 1):
-            asked = Turn("user", f"what is number {number}?")
-            context = Conversation(f"c{number}", (asked,), group=f"g{number}")
-            split = "test" if number < cases else "val"
-            add(case_row(Case(f"c{number}#1", split, context, Turn("assistant", f"it is {number}"))))
-    for model in ("base", "tuned"):
-        with rows_into(root / f"data/eval/{model}.jsonl") as add:
-            for number in range(cases + 1):
-                text = (texts or {}).get(model, f"{'blue' if model == 'base' else 'green'} {number}")
-                add(generation_row(Generation(f"c{number}#1", text, "stop", 2, (-0.5,))))
+    made, answers = [], {"base": [], "tuned": []}
+    for number in range(cases + 1):
+        asked = Turn("user", f"what is number {number}?")
+        context = Conversation(f"c{number}", (asked,), group=f"g{number}")
+        reference = Turn("assistant", f"it is {number}")
+        made.append(Case(f"c{number}#1", "test" if number < cases else "val", context, reference))
+        for model, colour in (("base", "blue"), ("tuned", "green")):
+            text = (texts or {}).get(model, f"{colour} {number}")
+            answers[model].append(Generation(f"c{number}#1", text, "stop", 2, (-0.5,)))
+    lay_answers(root, made, **answers)
+
+
+def judge_cases(
+    root: Path,
+    cases: int,
+    script: Iterable[Step] = (),
+    *,
+    texts: dict[str, str] | None = None,
+    otherwise: Callable[[str], Step] = lambda prompt: reply(),
+    latency: float = 0.0,
+    **changed: Any,
+) -> JudgeServer:
+    """Lays `cases` cases and runs the stage over a server, which is given back, closed, with what it was asked."""
+    eval_files(root, cases, texts=texts)
+    with JudgeServer(script, otherwise=otherwise, latency=latency) as server:
+        settings(root, server, **changed)
+        judge.main(root)
+    return server
+
+
+def asker_of(root: Path, ask: Ask) -> Asker:
+    """An asker of a judge that is a function."""
+    asker = Asker(Target("fake", "m", "", ""), Store(root / "answers.sqlite"), lambda: ask, retries=1, max_calls=50)
+    asker.go_online()
+    return asker
 
 
 def result(root: Path) -> dict[str, Any]:

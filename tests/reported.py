@@ -8,11 +8,12 @@ from typing import Any
 
 from parley.conversation import Conversation, ToolCall, Turn, to_sharegpt
 from parley.encoding.examples import Example, write_examples
-from parley.evaluation import Case, Generation, case_row, generation_row
+from parley.evaluation import Case, Generation
 from parley.files import read_json, write_json
-from parley.jsonl import rows_into
+from parley.jsonl import rows_into, write_jsonl
 from parley.stage import write_counts
 from stages import score
+from tests.evaluated import lay_answers
 
 REPO = Path(__file__).parents[1]
 ATTACK = '<img src=x onerror="alert(1)"></style><script>alert(2)</script>'
@@ -40,21 +41,19 @@ class Page(HTMLParser):
 def lay(root: Path, *, better: float = 2.0, cases: int = 24) -> None:
     """Every input of the report, small; the tuned model is `better` nats a token better than its base."""
     shutil.copy(REPO / "params.yaml", root)
-    with rows_into(root / "data/eval/cases.jsonl") as add:
-        for number in range(cases):
-            turns = (Turn("user", f"first {number}"), Turn("assistant", "mine"), Turn("user", f"{ATTACK} {number}"))
-            context = Conversation(f"c{number}", turns, group=f"g{number}")
-            reference = Turn("assistant", f"reference {number}", (ToolCall("look", {"at": "<b>bold</b>"}),))
-            add(case_row(Case(f"c{number}#3", "test" if number % 4 else "val", context, reference)))
-    for model, gain in (("tuned", better), ("base", 0.0)):
-        with rows_into(root / f"data/eval/{model}.jsonl") as add:
-            for number in range(cases):
-                surprise = -4.0 - number % 3 + gain + (number % 5) / 10 * (model == "tuned")
-                text = "" if model == "base" and number == 1 else f"{model} answer {number} {ATTACK}"
-                finish = "length" if model == "base" else "stop"
-                add(generation_row(Generation(f"c{number}#3", text, finish, 7, (surprise, surprise))))
-    with rows_into(root / "data/eval/verdicts.jsonl"):
-        pass
+    made, answers = [], {"tuned": [], "base": []}
+    for number in range(cases):
+        turns = (Turn("user", f"first {number}"), Turn("assistant", "mine"), Turn("user", f"{ATTACK} {number}"))
+        context = Conversation(f"c{number}", turns, group=f"g{number}")
+        reference = Turn("assistant", f"reference {number}", (ToolCall("look", {"at": "<b>bold</b>"}),))
+        made.append(Case(f"c{number}#3", "test" if number % 4 else "val", context, reference))
+        for model, gain in (("tuned", better), ("base", 0.0)):
+            surprise = -4.0 - number % 3 + gain + (number % 5) / 10 * (model == "tuned")
+            text = "" if model == "base" and number == 1 else f"{model} answer {number} {ATTACK}"
+            finish = "length" if model == "base" else "stop"
+            answers[model].append(Generation(f"c{number}#3", text, finish, 7, (surprise, surprise)))
+    lay_answers(root, made, **answers)
+    write_jsonl(root / "data/eval/verdicts.jsonl", [])
     metrics = root / "metrics"
     base = {"name": "parley-tiny", "kind": "embedded", "revision": "", "template": "chatml"}
     write_json(metrics / "base.json", base)

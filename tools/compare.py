@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from parley.errors import ParleyError
@@ -23,7 +22,7 @@ from parley.files import publish
 from parley.reporting import curves
 from parley.reporting.wording import interval, number, verdict
 from stages.report import page
-from tools import judge_experiments, told
+from tools import judge_experiments, table, told
 from tools.comparison import Comparison, compared
 from tools.experiments import Experiment, read_experiments
 from tools.judge_plan import PRICES, cost
@@ -79,10 +78,9 @@ def lead(found: Comparison) -> str:
 
 def print_table(found: Comparison, console: Console) -> None:
     """The ranking, an experiment a row."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
     value = f"val {found.by}\n{found.entries['val', found.by][0]['unit']}"
-    for name in ("", "experiment", value, "against first, 95 %", "better?", "test", "seconds"):
-        table.add_column(name, justify="right" if name in ("test", "seconds", value) else "left")
+    headings = ("", "experiment", value, "against first, 95 %", "better?", "test", "seconds")
+    shown = table(headings, left=("", "experiment", "against first, 95 %", "better?"))
     for position, place in enumerate(found.ranking, 1):
         name = found.experiments[place].name
         seconds = sum(record["seconds"] for record in found.times[place].values())
@@ -91,8 +89,8 @@ def print_table(found: Comparison, console: Console) -> None:
         said = "the first" if place == 0 else verdict(val)
         values = ["not scored" if "not_scored" in one else number(one["tuned"]["value"]) for one in (val, test)]
         cells = [str(position), name, values[0], "" if place == 0 else gap, said, values[1]]
-        table.add_row(*map(Text, cells), number(seconds) if seconds else "cached")
-    console.print(table)
+        shown.add_row(*map(Text, cells), number(seconds) if seconds else "cached")
+    console.print(shown)
     for place in found.ranking:
         changes = ", ".join(f"{key}={values[place]}" for key, values in found.settings.items())
         console.print(Text(f"{found.experiments[place].name}: {changes or 'the same settings as the others'}"))

@@ -4,14 +4,13 @@ Removed answers are paid for again when somebody asks the same.
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from parley.judging.answers import Store
+from tools import table
 
 FILE = Path(".judge/answers.sqlite")
 
@@ -22,13 +21,14 @@ def judge_cache(path: Path, console: Console, *, model: str = "", older: float =
         console.print(f"{path} is not there: no judge has answered yet")
         return
     store = Store(path)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("client", "model", "answers", "unusable", "tokens in", "tokens out", "first", "last"):
-        table.add_column(heading, justify="right" if heading not in ("client", "model") else "left", no_wrap=True)
+    headings = ("client", "model", "answers", "unusable", "tokens in", "tokens out", "first", "last")
+    shown = table(headings, left=("client", "model"))
+    for column in shown.columns:
+        column.no_wrap = True
     for client, name, *counts, first, last in store.contents():
         days = [time.strftime("%Y-%m-%d", time.gmtime(made)) for made in (first, last)]
-        table.add_row(client, name, *(f"{count:,}" for count in counts), *days)
-    console.print(table)
+        shown.add_row(client, name, *(f"{count:,}" for count in counts), *days)
+    console.print(shown)
     console.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     if model or older:
         count = store.prune(model=model, before=time.time() - older * 86400, really=yes)
@@ -43,4 +43,3 @@ if __name__ == "__main__":
     parser.add_argument("--yes", action="store_true")
     asked = parser.parse_args()
     judge_cache(FILE, Console(), model=asked.model, older=asked.older, yes=asked.yes)
-    sys.exit(0)

@@ -5,7 +5,6 @@ data/sharegpt/conversations.jsonl → data/quality.jsonl, from which validate dr
 once is never paid for again.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pydantic import BaseModel, field_validator
 
 from parley.conversation import Conversation
 from parley.errors import ParleyError
-from parley.jsonl import rows_into, rows_of
+from parley.jsonl import rows_of, write_jsonl
 from parley.judging.asking import Asker, Unusable
 from parley.judging.clients import judge_or_stop
 from parley.judging.fencing import as_lines, fenced
@@ -27,6 +26,7 @@ from parley.validation.quality import FILE
 from parley.validation.splits import fingerprint
 from stages.judge import Settings
 from stages.validate import Validate, conversation_of
+from tools import told
 
 LEAST, MOST = 1, 5
 PROMPT = """\
@@ -82,17 +82,12 @@ def judge_clean(root: Path) -> None:
     if not prompts:
         raise ParleyError("data/sharegpt holds no conversation that passes validate's checks: nothing was sent")
     asker = judge_or_stop(root, params)
-    outcomes = answer(
-        [partial(outcome, prompt, asker) for prompt in prompts.values()],
-        asker,
-        name="judge-clean",
-        sent=f"{len(prompts)} conversations",
-    )
+    questions = [partial(outcome, prompt, asker) for prompt in prompts.values()]
+    outcomes = answer(questions, asker, name="judge-clean", sent=f"{len(prompts)} conversations")
     asker.close()
-    with rows_into(root / FILE) as add:
-        for mark, each in zip(prompts, outcomes, strict=True):
-            if each.reply:
-                add({"conversation": mark.hex(), **each.reply.model_dump(exclude={"reason"})})
+    scored = [(mark.hex(), each.reply) for mark, each in zip(prompts, outcomes, strict=True) if each.reply]
+    rows = ({"conversation": mark, **reply.model_dump(exclude={"reason"})} for mark, reply in scored)
+    write_jsonl(root / FILE, rows)
     print("\n".join(summary(outcomes)))
 
 
@@ -136,9 +131,5 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 if __name__ == "__main__":
-    try:
+    with told("judge-clean"):
         judge_clean(Path())
-    except ParleyError as error:
-        sys.exit(f"judge-clean: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)

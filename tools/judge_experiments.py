@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from parley.evaluation import cases_of, generations_for
@@ -20,6 +19,7 @@ from parley.params import read_section, read_value
 from parley.reporting.wording import Entry, interval, number, verdict
 from parley.scoring.significance import adjusted
 from stages.judge import RESAMPLES, Settings
+from tools import table
 from tools.experiments import Experiment
 from tools.judge_plan import PRICES, bill
 
@@ -42,12 +42,8 @@ def preferences(root: Path, experiments: Sequence[Experiment], console: Console)
     found = plan(questions)
     for line in bill(found, asker, PRICES) if found.missing else []:
         console.print(line, soft_wrap=True)
-    verdicts = answer(
-        questions,
-        asker,
-        name="compare",
-        sent=f"{len(cases)} validation cases with the answers of {len(experiments)} experiments",
-    )
+    sent = f"{len(cases)} validation cases with the answers of {len(experiments)} experiments"
+    verdicts = answer(questions, asker, name="compare", sent=sent)
     asker.close()
     seed, entries, start = read_value(root, "seed", int), {}, 0
     for one, own, each in zip(others, ours, asked, strict=True):
@@ -63,14 +59,13 @@ def print_preferences(found: Mapping[str, Entry], first: str, console: Console) 
     if "judge" not in one:
         console.print(Text(f"whose answers a judge prefers: not scored: {one['not_scored']}"))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("experiment", f"preferred to {first}, 95 %", "better?", "n", "orders agree"):
-        table.add_column(Text(name), justify="right" if name in ("n", "orders agree") else "left")
+    words = ("experiment", f"preferred to {first}, 95 %", "better?")
+    shown = table((*words, "n", "orders agree"), left=words)
     for name, entry in found.items():
         rate, agree = f"not scored: {entry.get('not_scored')}", "–"
         if verdict(entry) != "not scored":
             rate = f"{number(entry['tuned']['value'])} {interval(entry['tuned'])}"
             agree = number(entry["also"]["both orders agree"]["value"])
-        table.add_row(*map(Text, (name, rate, verdict(entry), str(entry["n"]), agree)))
+        shown.add_row(*map(Text, (name, rate, verdict(entry), str(entry["n"]), agree)))
     console.print(Text(f"whose answers {one['judge']} prefers on the validation split, a tie as half:"))
-    console.print(table)
+    console.print(shown)

@@ -11,14 +11,14 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 from rich.console import Console
-from rich.table import Table
 
 from parley.errors import ParleyError
 from parley.judging.asking import Asker
 from parley.judging.clients import NoJudge, open_judge
-from parley.judging.questions import Plan, plan
+from parley.judging.questions import Plan, calls_of, plan
 from parley.params import Section, read_section, read_yaml
 from stages.judge import Docket, Settings, read_docket
+from tools import table, told
 
 PRICES = Path(__file__).parent / "prices.yaml"
 FEW = 20  # kept answers below which the length of a reply is assumed
@@ -48,17 +48,15 @@ def judge_plan(root: Path, prices: Path, console: Console) -> None:
         raise ParleyError(f"params.yaml: {nobody}: there is nothing to plan") from None
     docket = read_docket(root, params, asker)
     found = plan(docket.questions)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("asked for", "verdicts", "kept", "calls"):
-        table.add_column(heading, justify="left" if heading == "asked for" else "right")
+    shown = table(("asked for", "verdicts", "kept", "calls"), left=("asked for",))
     seen: set[str] = set()
     for name, places in kinds(docket, params):
-        new = [place for place in places if found.missing.get(place, "") not in seen]
-        seen |= {found.missing[place] for place in places if place in found.missing}
+        new = [call for place in places if (call := found.missing.get(place)) and call.key not in seen]
+        seen |= {call.key for call in new}
         kept = sum(place in found.kept for place in places)
-        table.add_row(name, f"{len(places):,}", f"{kept:,}", f"{found.calls_for(new):,}")
-    table.add_row("all", f"{len(docket.questions):,}", f"{len(found.kept):,}", f"{found.calls:,}", style="bold")
-    console.print(table)
+        shown.add_row(name, f"{len(places):,}", f"{kept:,}", f"{calls_of(new):,}")
+    shown.add_row("all", f"{len(docket.questions):,}", f"{len(found.kept):,}", f"{found.calls:,}", style="bold")
+    console.print(shown)
     for line in bill(found, asker, prices):
         console.print(line, soft_wrap=True)
     if found.calls > params.max_calls:
@@ -104,7 +102,5 @@ def cost(model: str, tokens_in: int, tokens_out: int, path: Path) -> str:
 
 
 if __name__ == "__main__":
-    try:
+    with told("judge-plan"):
         judge_plan(Path(), Path(sys.argv[1]) if sys.argv[1:] else PRICES, Console())
-    except ParleyError as error:
-        sys.exit(f"judge-plan: {error}")

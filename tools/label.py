@@ -11,25 +11,23 @@ in any experiment:
 import hashlib
 import json
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from parley.conversation import to_chat
-from parley.errors import ParleyError
-from parley.evaluation import Case, cases_of, generations_for
-from parley.jsonl import rows_into, rows_of
+from parley.evaluation import Case, cases_of, generations_for, of_one_run
+from parley.jsonl import rows_of, write_jsonl
 from parley.judging.fencing import expected
 from parley.judging.rubric import Rubric, read_rubrics
 from parley.params import read_section, read_value
 from parley.reporting.wording import interval, number
 from parley.scoring.statistics import weighted_kappa
 from stages.judge import MODELS, RESAMPLES, Settings
+from tools import told
 
 LABELS = Path("data/labels.jsonl")
 ENOUGH = 50  # labelled answers of a metric below which nothing is said about agreement
@@ -62,19 +60,22 @@ def label(root: Path, console: Console) -> None:
             break
         if score != "s":
             rows.append({"case": item.case.id, "answer": item.answer, "metric": item.metric, "score": int(score)})
-            with rows_into(root / LABELS) as add:
-                for row in rows:
-                    add(row)
+            write_jsonl(root / LABELS, rows)
     for line in agreement(root, seed) if rows else []:
         console.print(line, soft_wrap=True)
 
 
+def answers_of(root: Path) -> list[tuple[Case, dict[str, str]]]:
+    """Each test case with what each model answered."""
+    cases = list(cases_of(root / "data/eval/cases.jsonl"))
+    made = {model: generations_for(root / f"data/eval/{model}.jsonl", cases) for model in MODELS}
+    return [(case, {model: made[model][case.id].text for model in MODELS}) for case in cases if case.split == "test"]
+
+
 def items_of(root: Path, metrics: Sequence[str]) -> Iterator[Item]:
     """Every answer to a test case with every metric; equal answers to one case are one."""
-    cases = list(cases_of(root / "data/eval/cases.jsonl"))
-    texts = {model: generations_for(root / f"data/eval/{model}.jsonl", cases) for model in MODELS}
-    for case in (case for case in cases if case.split == "test"):
-        for text in sorted({texts[model][case.id].text for model in MODELS}):
+    for case, texts in answers_of(root):
+        for text in sorted(set(texts.values())):
             for metric in metrics:
                 yield Item(case, text, metric, digest(case, text))
 
@@ -130,22 +131,17 @@ def agreement(root: Path, seed: int) -> Iterator[str]:
 
 def judge_scores(root: Path) -> dict[tuple[str, str], tuple[str, int]]:
     """(answer, metric) -> (conversation group, score of 0 to 10) of the judge's verdicts."""
-    cases = {case.id: case for case in cases_of(root / "data/eval/cases.jsonl")}
-    texts: dict[str, Any] = {
-        model: generations_for(root / f"data/eval/{model}.jsonl", list(cases.values())) for model in MODELS
-    }
+    answers = {(case.id, model): (case, text) for case, texts in answers_of(root) for model, text in texts.items()}
+    verdicts = [row for _, row in rows_of(root / "data/eval/verdicts.jsonl") if row["score"] is not None]
+    if verdicts:  # of other answers, they would pass for verdicts on these
+        of_one_run(root / "metrics/judge.json", root / "data/eval")
     found = {}
-    for _, row in rows_of(root / "data/eval/verdicts.jsonl"):
-        if row["score"] is not None:
-            case = cases[row["id"]]
-            group = case.group
-            answer = digest(case, texts[row["model"]][case.id].text)
-            found[answer, row["metric"]] = (group, round(10 * row["score"]))
+    for row in verdicts:
+        case, text = answers[row["id"], row["model"]]
+        found[digest(case, text), row["metric"]] = (case.group, round(10 * row["score"]))
     return found
 
 
 if __name__ == "__main__":
-    try:
+    with told("label"):
         label(Path(), Console())
-    except ParleyError as error:
-        sys.exit(f"label: {error}")

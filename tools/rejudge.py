@@ -5,7 +5,6 @@ DVC can't see that a key has come, since keys are no input of a stage.     run  
 
 import json
 import os
-import sys
 from pathlib import Path
 
 from parley.judging.clients import find_key
@@ -29,4 +28,3 @@ def key_came(root: Path) -> bool:
 
 if __name__ == "__main__":
     print("yes" if key_came(Path()) else "no")
-    sys.exit(0)

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from parley.errors import ParleyError
 from parley.params import read_yaml
 from parley.reporting.wording import number
 from parley.stage import timing_file
-from tools import told
+from tools import table, told
 
 Record = Mapping[str, Any]
 # Rates that a stage may add to its record, and how they are said.
@@ -79,12 +78,11 @@ def main(root: Path, console: Console) -> None:
     found = list(rows(root))
     if not found:
         raise ParleyError("metrics/timing has no record yet: run `make repro`")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("stage", "seconds", "of CPU", "peak MB", "ended, UTC", ""):
-        table.add_column(name, justify="right" if name in ("seconds", "of CPU", "peak MB") else "left")
+    headings = ("stage", "seconds", "of CPU", "peak MB", "ended, UTC", "")
+    shown = table(headings, left=("stage", "ended, UTC", ""))
     for row in found:
-        table.add_row(*row)
-    console.print(table)
+        shown.add_row(*row)
+    console.print(shown)
     own = records(root, (root / "params.yaml").read_bytes()).values()
     console.print(f"{len(own)} stages ran with these params, {number(sum(r['seconds'] for r in own))} s in all")
     if any(row[1].startswith("(") for row in found):

@@ -9,6 +9,7 @@ question ─client→ answer ─store→ answer ─parse→ reply
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -32,14 +33,21 @@ class Unusable(Exception):
         self.kind = kind
 
 
-class NotAsked(Exception):
-    """The store has no usable answer to the question of this key yet, and the asker is offline."""
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What would be asked."""
 
-    def __init__(self, key: str, characters: int, *, further: int = 0) -> None:
-        super().__init__(key)
-        self.key = key
-        self.characters = characters  # of the prompt
-        self.further = further  # calls that are expected to follow from its answer
+    key: str  # the same for the same question
+    characters: int  # of the prompt
+    further: int = 0  # calls that are expected to follow from its answer, each as long
+
+
+class NotAsked(Exception):
+    """The store has no usable answer to this call yet, and the asker is offline."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call.key)
+        self.call = call
 
 
 def parse(answer: Answer, form: type[T]) -> T:
@@ -131,7 +139,7 @@ class Asker:
 
     def _fetch(self, key: str, attempt: int, prompt: str, form: type[BaseModel]) -> Answer:
         if not self._ask:
-            raise NotAsked(key, len(prompt))
+            raise NotAsked(Call(key, len(prompt)))
         with self._lock:
             self._calls_left -= 1
         if self._calls_left < 0:

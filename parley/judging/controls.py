@@ -85,7 +85,7 @@ def accuracy(made: Sequence[Trial], verdicts: Sequence[Verdict], *, resamples: i
     rows = []
     for (metric, control), outcomes in found.items():
         known = [(group, float(held)) for group, held in outcomes if held is not None]
-        rate = mean([held for _, held in known], [group for group, _ in known], resamples=resamples, seed=seed)
+        rate = mean(known, resamples=resamples, seed=seed)
         rows.append({"metric": metric, "control": control, **rate, "unscored": len(outcomes) - len(known)})
     return rows
 

@@ -80,6 +80,7 @@ def validate_gemini_api(model: GeminiModel | None = None) -> str:
     judge = model or GeminiModel()
     try:
         asker = open_judge(judge.root, judge.settings)
+        asker.close()
         ping = create_model("Ping", reason=(str, ...))
         finish = asker.connect()('Reply {"reason": "ok"}', ping, 1024).finish
     except NoJudge as nobody:
@@ -130,7 +131,7 @@ class MultiTurnEvaluator:
         cases = list(held_out(dataset_name, test_size))
         asker = self.judge.open()
         answers = self._answers(cases)
-        from parley.judging.measures import graded
+        from parley.judging.verdicts import graded
 
         asked = [(case, name) for case in cases for name in self.metrics]
         questions = [
@@ -142,13 +143,11 @@ class MultiTurnEvaluator:
             asker.close()
         found: dict[str, Any] = {}
         for name in self.metrics:
-            pairs = [(case, v) for (case, asked_for), v in zip(asked, verdicts, strict=True) if asked_for == name]
-            scored = [(case.group, v.score) for case, v in pairs if v.score is not None]
-            estimate = mean(
-                [score for _, score in scored], [group for group, _ in scored], resamples=RESAMPLES, seed=42
-            )
-            unscored = Counter(v.kind for _, v in pairs if v.score is None)
-            found[name] = {**estimate, "unscored": dict(sorted(unscored.items())), "total": len(pairs)}
+            own = [(case.group, v) for (case, metric), v in zip(asked, verdicts, strict=True) if metric == name]
+            scored = [(group, v.score) for group, v in own if v.score is not None]
+            unscored = Counter(v.kind for _, v in own if v.score is None)
+            estimate = mean(scored, resamples=RESAMPLES, seed=42)
+            found[name] = {**estimate, "unscored": dict(sorted(unscored.items())), "total": len(own)}
         rows = [
             {"id": case.id, "metric": name, "answer": answers[case.id].text, "score": v.score, "kind": v.kind}
             for (case, name), v in zip(asked, verdicts, strict=True)
@@ -176,30 +175,27 @@ def held_out(dataset: str | Path, most: int) -> Iterator[Case]:
         raise ParleyError(
             f"{place} is a training or validation split: only held-out data are judged; name the test split"
         )
-    for conversation in _conversations(dataset, place):
-        ends = [at for at, turn in enumerate(conversation.turns) if turn.role == "assistant"]
-        if most > 0 and ends and ends[-1] > 0:
-            most -= 1
-            yield case_at(conversation, ends[-1], "test")
-
-
-def _conversations(dataset: str | Path, place: Path) -> Iterator[Conversation]:
-    """Of a file in the formats sharegpt and openai, or of a Hub dataset's split `test`."""
-    if place.is_file():
-        head = head_of(place)
-        known = [
-            name for name in ("sharegpt", "openai") if plugin("formats", name, key="").recognises(head, place.name)
-        ]
-        if not known:
-            raise ParleyError(f"{place}: expected rows of `conversations` (ShareGPT) or `messages` (OpenAI)")
-        records = plugin("formats", known[0], key="").read(place, place.name)
-        return (record for record in records if isinstance(record, Conversation))
-    if place.suffix or str(dataset).startswith((".", "/")):
+    if not place.is_file() and (place.suffix or str(dataset).startswith((".", "/"))):
         raise ParleyError(f"{place} is not there: name a JSONL file, a folder with test.jsonl, or a dataset of the Hub")
-    return _of_the_hub(str(dataset))
+    with tempfile.TemporaryDirectory() as folder:
+        if not place.is_file():
+            place = _fetched(str(dataset), Path(folder))
+        for conversation in _conversations(place):
+            ends = [at for at, turn in enumerate(conversation.turns) if turn.role == "assistant"]
+            if most > 0 and ends and ends[-1] > 0:
+                most -= 1
+                yield case_at(conversation, ends[-1], "test")
 
 
-def _of_the_hub(name: str) -> Iterator[Conversation]:
+def _conversations(place: Path) -> Iterator[Conversation]:
+    for format_ in (plugin("formats", name, key="") for name in ("sharegpt", "openai")):
+        if format_.recognises(head_of(place), place.name):
+            return (record for record in format_.read(place, place.name) if isinstance(record, Conversation))
+    raise ParleyError(f"{place}: expected rows of `conversations` (ShareGPT) or `messages` (OpenAI)")
+
+
+def _fetched(name: str, folder: Path) -> Path:
+    """The split `test` of a dataset of the Hub, as a file."""
     from datasets import load_dataset
 
     try:
@@ -208,7 +204,5 @@ def _of_the_hub(name: str) -> Iterator[Conversation]:
         raise ParleyError(
             f"{name}: no split `test` could be read ({type(error).__name__}): only held-out data are judged"
         ) from None
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "test.jsonl"
-        rows.to_json(file, force_ascii=False)
-        yield from _conversations(file, file)
+    rows.to_json(folder / "test.jsonl", force_ascii=False)
+    return folder / "test.jsonl"

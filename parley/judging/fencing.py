@@ -21,7 +21,12 @@ def fenced(parts: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     own hash.
     """
     fence = "data-" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-    return fence, {name: f"<{fence}>\n{part}\n</{fence}>" for name, part in parts.items()}
+    return fence, {name: inside(fence, part) for name, part in parts.items()}
+
+
+def inside(fence: str, part: str) -> str:
+    """The part between the fence's ends."""
+    return f"<{fence}>\n{part}\n</{fence}>"
 
 
 def as_lines(conversation: Conversation) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel
 
-from parley.evaluation import Case, Generation, Score, Unscored
+from parley.evaluation import Case, Generation, Score
 from parley.judging.asking import Asker, Unusable
 from parley.judging.fencing import NOTICE, as_lines, fenced
 from parley.judging.questions import Question, Verdict
@@ -55,22 +55,13 @@ class Duel:
     theirs_first: Verdict
 
     @property
-    def score(self) -> float | None:
-        """1 won, 0.5 tied, 0 lost; None when an order has no verdict."""
-        first, second = self.ours_first.score, self.theirs_first.score
-        if first is None or second is None:
-            return None
-        return first if first == second else 0.5
-
-    @property
-    def reason(self) -> str:
-        """What the judge said, both times."""
-        return f"Ours first: {self.ours_first.reason}\nTheirs first: {self.theirs_first.reason}"
-
-    @property
-    def kind(self) -> str:
-        """Why there is no score; "" when there is one."""
-        return self.ours_first.kind or self.theirs_first.kind
+    def verdict(self) -> Verdict:
+        """1 won, 0.5 tied, 0 lost; no score where an order has none."""
+        first, second = self.ours_first, self.theirs_first
+        reason = f"Ours first: {first.reason}\nTheirs first: {second.reason}"
+        if first.score is None or second.score is None:
+            return Verdict(None, reason, first.kind or second.kind)
+        return Verdict(first.score if first.score == second.score else 0.5, reason, "")
 
 
 def orders(case: Case, ours: str, theirs: str, asker: Asker) -> tuple[Question, Question]:
@@ -120,25 +111,24 @@ def summary(duels: Sequence[Duel], *, resamples: int, seed: int) -> dict[str, An
     """
     pairs = []
     for duel in duels:
-        won = Unscored(duel.kind) if duel.score is None else Score(duel.score)
+        won = duel.verdict.scored
         pairs.append(Pair(duel.group, won, Score(1 - won.value) if isinstance(won, Score) else won))
     entry = compare(pairs, unit="rate", higher_is_better=True, resamples=resamples, seed=seed)
     entry["unit"] = "win rate, a tie is half"
-    scored = [duel for duel in duels if duel.score is not None]
+    scored = [duel for duel in duels if duel.verdict.score is not None]
     if not scored:
         return entry
     tuned, turned = entry["tuned"], {"value": "value", "low": "high", "high": "low"}
     ends = {end: value for end, value in tuned.items() if value is not None}
     entry["base"] |= {"low": None, "high": None} | {turned[end]: rounded(1 - value) for end, value in ends.items()}
     entry["difference"] |= {end: rounded(2 * value - 1) for end, value in ends.items()}
-    seen = [(duel, duel.ours_first.score, duel.theirs_first.score) for duel in scored]
-    groups = [duel.group for duel in scored]
+    seen = [(duel.group, duel.ours_first.score or 0.0, duel.theirs_first.score or 0.0) for duel in scored]
     figures = {
-        "both orders agree": [float(one == other) for _, one, other in seen],
-        "first place preferred": [((one or 0.0) + 1 - (other or 0.0)) / 2 for _, one, other in seen],
-        "ties": [float(duel.score == 0.5) for duel in scored],
+        "both orders agree": [(group, float(one == other)) for group, one, other in seen],
+        "first place preferred": [(group, (one + 1 - other) / 2) for group, one, other in seen],
+        "ties": [(duel.group, float(duel.verdict.score == 0.5)) for duel in scored],
     }
-    entry["also"] = {name: mean(values, groups, resamples=resamples, seed=seed) for name, values in figures.items()}
+    entry["also"] = {name: mean(values, resamples=resamples, seed=seed) for name, values in figures.items()}
     if len(scored) >= ENOUGH and (level := at_equal_length(scored)):
         entry["also"]["win rate at equal length"] = level
     return entry
@@ -153,7 +143,7 @@ def at_equal_length(duels: Sequence[Duel]) -> dict[str, Any] | None:
     from statsmodels.genmod.families import Binomial
     from statsmodels.genmod.generalized_linear_model import GLM
 
-    won = np.array([duel.score for duel in duels], float)
+    won = np.array([duel.verdict.score for duel in duels], float)
     longer = np.array([duel.longer for duel in duels], float)
     if not won.std() or not longer.std():
         return None

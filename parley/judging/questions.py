@@ -5,13 +5,14 @@ the asker is offline, ParleyError when the run must stop. What several calls dec
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from parley.errors import ParleyError
-from parley.judging.asking import Asker, NotAsked
+from parley.evaluation import Score, Unscored
+from parley.judging.asking import Asker, Call, NotAsked
 from parley.progress import tracked
 
 
@@ -22,6 +23,11 @@ class Verdict:
     score: float | None  # 0 to 1
     reason: str  # the judge's words; they may quote the conversation
     kind: str  # "" when there is a score
+
+    @property
+    def scored(self) -> Score | Unscored:
+        """For parley.scoring.statistics."""
+        return Unscored(self.kind) if self.score is None else Score(self.score)
 
 
 V = TypeVar("V")
@@ -34,48 +40,37 @@ class Plan(Generic[V]):
     """What the kept answers settle, and what the rest would take."""
 
     kept: dict[int, V]  # index of the question -> its verdict
-    missing: dict[int, str]  # index of the question -> key of the first call it lacks
-    further: dict[str, int]  # such a key -> calls that are expected to follow from its answer
-    characters: int  # of the prompts of those calls, each counted once; what follows as long as what it follows from
+    missing: dict[int, Call]  # index of the question -> the first call that it lacks
 
     @property
     def calls(self) -> int:
-        """Calls that are needed; the same one for two questions is one."""
-        return self.calls_for(list(self.missing))
-
-    def calls_for(self, questions: Sequence[int]) -> int:
-        """Calls that these questions need."""
-        return sum(1 + self.further[key] for key in {self.missing[at] for at in questions if at in self.missing})
+        """Calls that are needed."""
+        return calls_of(self.missing.values())
 
     @property
     def tokens(self) -> int:
         """Of the prompts of those calls, estimated."""
-        return self.characters // CHARACTERS
+        needed = {call.key: call.characters * (1 + call.further) for call in self.missing.values()}
+        return sum(needed.values()) // CHARACTERS
+
+
+def calls_of(first: Iterable[Call]) -> int:
+    """These calls and those that follow from them; the same one for two questions is one."""
+    return sum({call.key: 1 + call.further for call in first}.values())
 
 
 def plan(questions: Sequence[Callable[[], V]]) -> Plan[V]:
     """Puts every question to the kept answers alone; nothing is asked."""
-    kept: dict[int, V] = {}
-    missing: dict[int, str] = {}
-    further: dict[str, int] = {}
-    sizes: dict[str, int] = {}
+    found: Plan[V] = Plan({}, {})
     for index, question in enumerate(questions):
         try:
-            kept[index] = question()
+            found.kept[index] = question()
         except NotAsked as not_asked:
-            missing[index] = not_asked.key
-            further[not_asked.key] = not_asked.further
-            sizes[not_asked.key] = not_asked.characters * (1 + not_asked.further)
-    return Plan(kept, missing, further, sum(sizes.values()))
+            found.missing[index] = not_asked.call
+    return found
 
 
-def answer(
-    questions: Sequence[Callable[[], V]],
-    asker: Asker,
-    *,
-    name: str,
-    sent: str,
-) -> list[V]:
+def answer(questions: Sequence[Callable[[], V]], asker: Asker, *, name: str, sent: str) -> list[V]:
     """A verdict for each question: from the kept answers, then by asking for what is missing.
 
     Says what leaves this machine (`sent`), before it does; more calls than the asker may make stop before the first.
@@ -96,7 +91,7 @@ def answer(
     )
     asker.go_online()
     first: dict[str, int] = {}  # a question that waits for another's answer comes later: it would hold a thread
-    ordered = sorted(found.missing, key=lambda index: first.setdefault(found.missing[index], index) != index)
+    ordered = sorted(found.missing, key=lambda index: first.setdefault(found.missing[index].key, index) != index)
     verdicts = found.kept | _in_threads(questions, ordered, asker, name)
     return [verdicts[index] for index in range(len(questions))]
 

@@ -10,15 +10,16 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from parley.evaluation import Case, Score, Unscored
 from parley.scoring.both import Both
-from parley.scoring.detection import Statistic, calibration_error, contrast, pr_auc, roc_auc
+from parley.scoring.detection import Statistic, calibration_error, pr_auc, roc_auc
 from parley.scoring.scorecard import Curve, Figure, Scorecard
-from parley.scoring.statistics import Pair
+from parley.scoring.statistics import Pair, compare_statistic
 from parley.specialists.turn_text import pieces
 
 TPR = 0.993
@@ -47,8 +48,7 @@ class Turn:
     """A case with what both models gave its end token."""
 
     case: Case
-    tuned: float
-    base: float
+    given: tuple[float, float]  # by tuned and base, as every pair of this file
 
     @property
     def ended(self) -> bool:
@@ -63,8 +63,7 @@ class Turn:
 class Threshold:
     """One language's, of both models, from some turns of val; `about` says which, where they are not its own."""
 
-    tuned: float
-    base: float
+    limits: tuple[float, float]
     about: str
     groups: Sequence[str]  # of each turn
 
@@ -72,7 +71,7 @@ class Threshold:
 def score(cases: Sequence[Case], both: Both) -> Scorecard:
     """Every figure of the test split, by language and slice, and the thresholds that val gave."""
     turns = [
-        Turn(case, both.tuned[case.id].probabilities["end"], both.base[case.id].probabilities["end"])
+        Turn(case, (both.tuned[case.id].probabilities["end"], both.base[case.id].probabilities["end"]))
         for case in cases
         if case.labels.get("end_of_turn") in ("yes", "no") and "end" in both.tuned[case.id].probabilities
     ]
@@ -107,14 +106,19 @@ def said(turn: Turn) -> str:
     return turn.case.reference.text
 
 
+def arrays(turns: Sequence[Turn]) -> tuple[np.ndarray, np.ndarray]:
+    """What each model gave, (2, turns), and which turns have ended, (turns,)."""
+    given = np.array([turn.given for turn in turns], float).reshape(-1, 2).T
+    return given, np.array([turn.ended for turn in turns], bool)
+
+
 def chosen(val: Sequence[Turn], languages: Sequence[str], kind: Operating) -> dict[str, Threshold]:
     """Language -> threshold, "" for all of them; empty where val has turns of one kind only."""
     pick = at_best_f1 if kind else at_tpr
 
     def of(turns: Sequence[Turn], about: str) -> Threshold:
-        ended = np.array([turn.ended for turn in turns])
-        tuned, base = (pick(np.array([getattr(turn, model) for turn in turns]), ended) for model in ("tuned", "base"))
-        return Threshold(tuned, base, about, [turn.case.group for turn in turns])
+        (tuned, base), ended = arrays(turns)
+        return Threshold((pick(tuned, ended), pick(base, ended)), about, [turn.case.group for turn in turns])
 
     if len({turn.ended for turn in val}) < 2:
         return {}
@@ -122,13 +126,12 @@ def chosen(val: Sequence[Turn], languages: Sequence[str], kind: Operating) -> di
     for language in languages:
         own = [turn for turn in val if turn.language == language]
         negatives = sum(not turn.ended for turn in own)
-        if negatives >= ENOUGH and negatives < len(own):
-            found[language] = of(own, "")
-        else:
+        about = ""
+        if negatives < ENOUGH:
             about = f"of all languages: {language} has {negatives} unfinished turns in val, fewer than {ENOUGH}"
-            if negatives >= ENOUGH:
-                about = f"of all languages: {language} has no turn in val that has ended"
-            found[language] = of(val, about)
+        elif negatives == len(own):
+            about = f"of all languages: {language} has no turn in val that has ended"
+        found[language] = of(val if about else own, about)
     return found
 
 
@@ -149,23 +152,23 @@ def at_best_f1(probability: np.ndarray, ended: np.ndarray) -> float:
 def roc(test: Sequence[Turn], languages: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
     """Series -> (FPR, TPR) from 0 to 1, for each language of the tuned model and for the base."""
     series = {}
-    several = [(one, "tuned") for one in languages] if len(languages) > 1 else []
-    for language, model in [("", "tuned"), *several, ("", "base")]:
-        members = [turn for turn in test if language in ("", turn.language)]
-        ended = np.array([turn.ended for turn in members], bool)
+    several = [(f"tuned {one}", one, 0) for one in languages] if len(languages) > 1 else []
+    for name, language, model in [("tuned", "", 0), *several, ("base", "", 1)]:
+        found, ended = arrays([turn for turn in test if language in ("", turn.language)])
         if not ended.any() or ended.all():
             continue
-        given = np.array([getattr(turn, model) for turn in members])
+        given = found[model]
         places = np.unique(given)[::-1]
         places = places[np.unique(np.linspace(0, len(places) - 1, POINTS).astype(int))]
         points = [(float(np.mean(given[~ended] >= one)), float(np.mean(given[ended] >= one))) for one in places]
-        series[f"{model} {language}".strip()] = [(0.0, 0.0), *((round(x, 6), round(y, 6)) for x, y in points)]
+        series[name] = [(0.0, 0.0), *((round(x, 6), round(y, 6)) for x, y in points)]
     return series
 
 
 def entry_of(one: Threshold) -> dict[str, Any]:
     """The entry of a threshold, which has no interval."""
-    values = {"tuned": one.tuned, "base": one.base, "difference": one.tuned - one.base}
+    tuned, base = one.limits
+    values = {"tuned": tuned, "base": base, "difference": tuned - base}
     return {
         "unit": "probability",
         "higher_is_better": None,
@@ -201,21 +204,19 @@ class Sheet:
         return found
 
     def contrast(self, turns: Sequence[Turn], statistic: Statistic, unit: str, better: bool) -> dict[str, Any]:
-        """A figure of both models' probabilities."""
-        return contrast(
-            np.array([(turn.tuned, turn.base) for turn in turns], float).reshape(-1, 2),
-            np.array([turn.ended for turn in turns], bool),
-            [turn.case.group for turn in turns],
-            statistic,
-            unit=unit,
-            higher_is_better=better,
-            **self.both.sampling,
-        )
+        """A figure of both models' probabilities; not scored where all turns are of one kind."""
+        given, ended = arrays(turns)
+        tuned, base = (partial(statistic, probability, ended) for probability in given)
+        kinds = {"positive" if turn.ended else "negative" for turn in turns}
+        why = f"all cases are {kinds.pop()}" if len(kinds) == 1 else ""
+        groups = [turn.case.group for turn in turns]
+        options = {"unit": unit, "higher_is_better": better, "not_scored": why, **self.both.sampling}
+        return compare_statistic(tuned, base, groups, **options)
 
     def accepted(self, turn: Turn, kind: Operating = "") -> tuple[bool, bool]:
         """Whether each model takes the turn for ended."""
-        limit = self.thresholds[kind].get(turn.language) or self.thresholds[kind][""]
-        return turn.tuned >= limit.tuned, turn.base >= limit.base
+        tuned, base = (self.thresholds[kind].get(turn.language) or self.thresholds[kind][""]).limits
+        return turn.given[0] >= tuned, turn.given[1] >= base
 
     def by_conversation(self, turns: Sequence[Turn], *, ended: bool) -> Iterator[Pair]:
         """Whether any turn of one kind is judged wrong, for each conversation that has such turns."""

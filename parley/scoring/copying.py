@@ -1,7 +1,7 @@
 """What an answer takes from a text word for word: runs of at least RUN words, found by an index of word n-grams."""
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,14 +21,10 @@ class Training:
 
     path: Path
 
-    def conversations(self) -> Iterator[Conversation]:
-        """Every conversation, read anew."""
-        return (from_sharegpt(row) for _, row in rows_of(self.path))
-
     @functools.cached_property
     def index(self) -> "Index":
         """The words of every turn."""
-        return Index(words(turn.text) for conversation in self.conversations() for turn in conversation.turns)
+        return Index(words(turn.text) for _, row in rows_of(self.path) for turn in from_sharegpt(row).turns)
 
 
 class Index:

@@ -1,44 +1,15 @@
-"""How well a probability tells two classes apart, for two models on the same cases, with intervals over groups."""
+"""How well a probability tells two classes apart, in each of many samples of the same cases.
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, TypeAlias
+A statistic takes probabilities and classes, (cases,) each, and times (samples, cases), how often each case counts; it
+gives (samples,).
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 
-from parley.scoring.statistics import compare_statistic
-
 Statistic: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-
-
-def contrast(
-    probabilities: np.ndarray,
-    positive: np.ndarray,
-    groups: Sequence[str],
-    statistic: Statistic,
-    *,
-    unit: str,
-    higher_is_better: bool,
-    resamples: int,
-    seed: int,
-) -> dict[str, Any]:
-    """An entry as `compare` makes it, of a statistic of two models' probabilities (cases, 2) of one truth (cases,).
-
-    statistic: (probabilities, positive, times (samples, cases)) -> (samples,), where times says how often each case
-    counts. Not scored where all cases are of one class: there is nothing to tell apart.
-    """
-    kinds = set(positive.tolist())
-    tuned, base = (partial(statistic, column, positive) for column in probabilities.T)
-    return compare_statistic(
-        tuned,
-        base,
-        groups,
-        unit=unit,
-        higher_is_better=higher_is_better,
-        resamples=resamples,
-        seed=seed,
-        not_scored=f"all cases are {'positive' if kinds.pop() else 'negative'}" if len(kinds) == 1 else "",
-    )
 
 
 def roc_auc(probability: np.ndarray, positive: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from parley.evaluation import Score, Unscored
-from parley.scoring.resampling import Estimate, draws, estimate, resampled_means, rounded, wilson
+from parley.scoring.resampling import Estimate, by_group, draws, estimate, resampled_means, rounded, wilson
 from parley.scoring.significance import detectable, permutation
 
 Statistic: TypeAlias = Callable[[np.ndarray], np.ndarray]
@@ -143,12 +143,13 @@ def _estimates(means: np.ndarray, drawn: np.ndarray | None, entry: Mapping[str, 
     }
 
 
-def mean(values: Sequence[float], groups: Sequence[str], *, resamples: int, seed: int) -> Estimate:
-    """The mean of rates or shares with its interval and n; no interval with fewer than two groups."""
-    n = len(values)
-    if not n:
+def mean(rated: Sequence[tuple[str, float]], *, resamples: int, seed: int) -> Estimate:
+    """The mean of (group, rate or share) with its interval and n; no interval with fewer than two groups."""
+    if not rated:
         return {"value": None, "low": None, "high": None, "n": 0}
-    value, count = sum(values) / n, len(set(groups))
+    groups, values = zip(*rated, strict=True)
+    n, count = len(values), len(set(groups))
+    value = sum(values) / n
     if count < 2:
         return {**estimate(value, None, count), "n": n}
     if len(set(values)) == 1:
@@ -168,18 +169,15 @@ def weighted_kappa(
     raters gave one and the same score to everything.
     """
     a, b = np.array(ours, float), np.array(theirs, float)
-    names, index = np.unique(np.asarray(groups), return_inverse=True)
-    # Sums over each group: of 1, a, b, a², b², ab; kappa follows from their totals.
-    sums = np.zeros((len(names), 6))
-    np.add.at(sums, index, np.column_stack([np.ones_like(a), a, b, a * a, b * b, a * b]))
-    value = _kappa(sums.sum(axis=0))
-    drawn = None
-    if len(names) > 1:
-        drawn = _kappa(np.einsum("rg,gc->rc", draws(len(names), resamples, seed), sums))
+    moments = np.column_stack([np.ones_like(a), a, b, a * a, b * b, a * b])  # kappa follows from their totals
+    sums, _ = by_group(moments, np.ones_like(moments), groups)
+    value, drawn = _kappa(sums.sum(axis=0)), None
+    if len(sums) > 1:
+        drawn = _kappa(np.einsum("rg,gc->rc", draws(len(sums), resamples, seed), sums))
         drawn = drawn[np.isfinite(drawn)]
     if not np.isfinite(value):
         return {"value": None, "low": None, "high": None, "n": len(a)}
-    return {**estimate(float(value), drawn, len(names)), "n": len(a)}
+    return {**estimate(float(value), drawn, len(sums)), "n": len(a)}
 
 
 def _kappa(sums: np.ndarray) -> np.ndarray:

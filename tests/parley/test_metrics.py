@@ -5,7 +5,7 @@ import pytest
 
 from parley.conversation import Conversation, Turn, to_sharegpt
 from parley.evaluation import Case, Generation, Score, Unscored
-from parley.jsonl import rows_into
+from parley.jsonl import write_jsonl
 from parley.plugins import plugin, plugin_names
 from parley.scoring.copying import Training
 
@@ -24,8 +24,8 @@ def judged(
 
 def copied_from(training: str, metric: str, text: str, tmp_path: Path, asked: str = "hi") -> Score | Unscored:
     """The score where the training text is one conversation whose answer is `training`."""
-    with rows_into(tmp_path / "train.jsonl") as add:
-        add(to_sharegpt(Conversation("t", (Turn("user", "so"), Turn("assistant", training)))))
+    talk = Conversation("t", (Turn("user", "so"), Turn("assistant", training)))
+    write_jsonl(tmp_path / "train.jsonl", [to_sharegpt(talk)])
     case = Case("c#1", "test", Conversation("c", (Turn("user", asked),)), Turn("assistant", "x"))
     scorer = plugin("metrics", metric, key="score.metrics").scorer(Training(tmp_path / "train.jsonl"))
     return scorer(case, Generation("c#1", text, "stop", 3, ()))

@@ -8,16 +8,11 @@ from typing import Any
 import pytest
 
 from parley.errors import ParleyError
-from parley.judging import calling
 from stages import judge
-from tests.judged import KEY, by_content, eval_files, outputs, result, settings, verdicts
+from tests.judged import KEY, by_content, eval_files, judge_cases, outputs, result, settings, verdicts
 from tests.loopback import JudgeServer, reply, status, verdict
 
-
-@pytest.fixture(autouse=True)
-def a_key_and_short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GEMINI_API_KEY", KEY)
-    monkeypatch.setattr(calling, "FIRST_WAIT", 0.01)
+pytestmark = pytest.mark.usefixtures("judge_key")
 
 
 def test_every_test_case_is_judged_once_and_a_second_run_asks_nothing(tmp_path: Path) -> None:
@@ -48,21 +43,15 @@ def test_every_test_case_is_judged_once_and_a_second_run_asks_nothing(tmp_path: 
 def test_the_order_in_which_answers_come_changes_no_byte(tmp_path: Path) -> None:
     made = []
     for threads in (1, 8):
-        root = tmp_path / str(threads)
-        eval_files(root, 6)
-        with JudgeServer(otherwise=by_content) as server:
-            settings(root, server, concurrency=threads)
-            judge.main(root)
-        made.append(outputs(root))
+        judge_cases(tmp_path / str(threads), 6, otherwise=by_content, concurrency=threads)
+        made.append(outputs(tmp_path / str(threads)))
     assert made[0] == made[1]
 
 
 def test_same_text_of_both_models_is_asked_once(tmp_path: Path) -> None:
-    eval_files(tmp_path, 3, texts={"base": "the same", "tuned": "the same"})
-    with JudgeServer(latency=0.05) as server:
-        settings(tmp_path, server, concurrency=8, max_calls=3)
-        judge.main(tmp_path)
-        assert len(server.requests) == 3
+    texts = {"base": "the same", "tuned": "the same"}
+    server = judge_cases(tmp_path, 3, texts=texts, latency=0.05, concurrency=8, max_calls=3)
+    assert len(server.requests) == 3
     assert result(tmp_path)["metrics"]["coherence"]["coverage"]["base"] == {"scored": 3, "total": 3}
 
 
@@ -77,20 +66,13 @@ def test_another_threshold_asks_nothing_and_changes_the_pass_rate(tmp_path: Path
 
 
 def test_concurrency_is_calls_under_way(tmp_path: Path) -> None:
-    eval_files(tmp_path, 8)
-    with JudgeServer(latency=0.1) as server:
-        settings(tmp_path, server, concurrency=3)
-        judge.main(tmp_path)
-        assert server.peak == 3
+    assert judge_cases(tmp_path, 8, latency=0.1, concurrency=3).peak == 3
 
 
 def test_after_the_first_call_the_others_go_side_by_side(tmp_path: Path) -> None:
-    eval_files(tmp_path, 4)
-    with JudgeServer(latency=0.3) as server:
-        settings(tmp_path, server, concurrency=8)
-        judge.main(tmp_path)
-        assert len(server.requests) == 8
-        assert 3 <= server.peak <= 7
+    server = judge_cases(tmp_path, 4, latency=0.3, concurrency=8)
+    assert len(server.requests) == 8
+    assert 3 <= server.peak <= 7
 
 
 def test_a_budget_too_small_stops_before_the_first_call(tmp_path: Path) -> None:
@@ -131,10 +113,7 @@ def test_it_says_what_it_sends_where_before_the_first_call(tmp_path: Path, capfd
 
 
 def test_key_and_texts_stay_out_of_every_output_but_the_verdicts(tmp_path: Path) -> None:
-    eval_files(tmp_path, 2)
-    with JudgeServer(otherwise=lambda prompt: reply(verdict(5, reason="It quotes the mauve one."))) as server:
-        settings(tmp_path, server)
-        judge.main(tmp_path)
+    judge_cases(tmp_path, 2, otherwise=lambda prompt: reply(verdict(5, reason="It quotes the mauve one.")))
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
     quoting = {path.name for path in files if b"mauve" in path.read_bytes()}
@@ -143,11 +122,7 @@ def test_key_and_texts_stay_out_of_every_output_but_the_verdicts(tmp_path: Path)
 
 
 def test_the_judge_is_told_neither_the_case_nor_whose_answer_it_is(tmp_path: Path) -> None:
-    eval_files(tmp_path, 1)
-    with JudgeServer() as server:
-        settings(tmp_path, server, metrics=["correctness", "coherence"])
-        judge.main(tmp_path)
-    for request in server.requests:
+    for request in judge_cases(tmp_path, 1, metrics=["correctness", "coherence"]).requests:
         assert not re.search(r"c0#1|tuned|\bbase\b|reference", request["prompt"])
 
 
@@ -180,11 +155,7 @@ def test_the_key_may_come_from_the_env_file_of_the_dvc_root(
     home.mkdir()
     (home / ".env").write_text(f"{variable}='{KEY}'\nHF_TOKEN=other\n", encoding="utf-8")
     monkeypatch.setenv("DVC_ROOT", str(home))
-    eval_files(workspace, 1)
-    with JudgeServer() as server:
-        settings(workspace, server)
-        judge.main(workspace)
-        assert len(server.requests) == 2
+    assert len(judge_cases(workspace, 1).requests) == 2
     assert result(workspace)["status"] == "scored"
     assert (home / ".judge/answers.sqlite").is_file()  # shared by every experiment
     assert "HF_TOKEN" not in os.environ

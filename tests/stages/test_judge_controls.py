@@ -7,15 +7,13 @@ import pytest
 
 from parley.judging.controls import CONTROLS
 from stages import judge
-from tests.judged import KEY, biased_judge, eval_files, good_judge, result, settings, verdicts
+from tests.judged import biased_judge, eval_files, good_judge, judge_cases, result, settings, verdicts
 from tests.loopback import JudgeServer, blocked, reply
 
 ANOTHER, GARBLED, TOLD, PADDED = CONTROLS
 
 
-@pytest.fixture(autouse=True)
-def a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GEMINI_API_KEY", KEY)
+pytestmark = pytest.mark.usefixtures("judge_key")
 
 
 def check(root: Path) -> dict[tuple[str, str], float]:
@@ -23,12 +21,10 @@ def check(root: Path) -> dict[tuple[str, str], float]:
 
 
 def test_a_good_judge_passes_every_control(tmp_path: Path) -> None:
-    eval_files(tmp_path, 6)
-    with JudgeServer(otherwise=good_judge) as server:
-        settings(tmp_path, server, metrics=["correctness", "coherence"], pairwise=True, controls=6, max_calls=300)
-        judge.main(tmp_path)
+    metrics = ["correctness", "coherence"]
+    judge_cases(tmp_path, 6, otherwise=good_judge, metrics=metrics, pairwise=True, controls=6, max_calls=300)
     found = check(tmp_path)
-    assert set(found) == {(m, c) for m in ("correctness", "coherence", "pairwise") for c in (*CONTROLS, "all")}
+    assert set(found) == {(m, c) for m in (*metrics, "pairwise") for c in (*CONTROLS, "all")}
     assert set(found.values()) == {1.0}
     row = next(row for row in result(tmp_path)["check"] if row["control"] == ANOTHER)
     assert (row["n"], row["unscored"]) == (6, 0)
@@ -36,10 +32,7 @@ def test_a_good_judge_passes_every_control(tmp_path: Path) -> None:
 
 
 def test_a_biased_judge_is_caught(tmp_path: Path) -> None:
-    eval_files(tmp_path, 6)
-    with JudgeServer(otherwise=biased_judge) as server:
-        settings(tmp_path, server, pairwise=True, controls=6, max_calls=300)
-        judge.main(tmp_path)
+    judge_cases(tmp_path, 6, otherwise=biased_judge, pairwise=True, controls=6, max_calls=300)
     found = check(tmp_path)
     assert (found["coherence", TOLD], found["coherence", PADDED]) == (0.0, 0.0)
     assert (found["pairwise", TOLD], found["pairwise", PADDED]) == (0.0, 0.0)
@@ -48,10 +41,9 @@ def test_a_biased_judge_is_caught(tmp_path: Path) -> None:
 
 
 def test_a_control_without_a_verdict_counts_as_nothing(tmp_path: Path) -> None:
-    eval_files(tmp_path, 4)
-    with JudgeServer(otherwise=lambda prompt: blocked() if "thoroughly" in prompt else good_judge(prompt)) as server:
-        settings(tmp_path, server, controls=4)
-        judge.main(tmp_path)
+    judge_cases(
+        tmp_path, 4, otherwise=lambda prompt: blocked() if "thoroughly" in prompt else good_judge(prompt), controls=4
+    )
     padded = next(row for row in result(tmp_path)["check"] if row["control"] == PADDED)
     assert (padded["value"], padded["n"], padded["unscored"]) == (None, 0, 4)
     all_of_them = next(row for row in result(tmp_path)["check"] if row["control"] == "all")
@@ -80,13 +72,10 @@ def test_controls_are_paid_once_for_every_experiment(tmp_path: Path) -> None:
 def test_the_better_answer_wins_whichever_comes_first(
     tmp_path: Path, tuned: str, base: str, rate: float, agree: float, first: float
 ) -> None:
-    eval_files(tmp_path, 4, texts={"tuned": tuned, "base": base})
-    with JudgeServer(otherwise=good_judge) as server:
-        settings(tmp_path, server, pairwise=True)
-        judge.main(tmp_path)
-        pairs = [request for request in server.requests if request["prompt"].startswith("Two answers")]
-        assert len(pairs) == (0 if tuned == base else 8)
-        assert not [r for r in pairs if re.search(r"\btuned\b|\bbase\b|c\d#1", r["prompt"])]
+    server = judge_cases(tmp_path, 4, texts={"tuned": tuned, "base": base}, otherwise=good_judge, pairwise=True)
+    pairs = [request for request in server.requests if request["prompt"].startswith("Two answers")]
+    assert len(pairs) == (0 if tuned == base else 8)
+    assert not [r for r in pairs if re.search(r"\btuned\b|\bbase\b|c\d#1", r["prompt"])]
     entry = result(tmp_path)["metrics"]["pairwise"]
     assert entry["tuned"]["value"] == rate
     assert entry["base"]["value"] == pytest.approx(1 - rate)
@@ -101,10 +90,8 @@ def test_the_better_answer_wins_whichever_comes_first(
 
 
 def test_a_judge_that_always_prefers_the_first_place_makes_only_ties(tmp_path: Path) -> None:
-    eval_files(tmp_path, 5)
-    with JudgeServer(otherwise=lambda prompt: reply('{"reason": "First.", "better": "first"}')) as server:
-        settings(tmp_path, server, pairwise=True, metrics=["coherence"], controls=0)
-        judge.main(tmp_path)
+    first = reply('{"reason": "First.", "better": "first"}')
+    judge_cases(tmp_path, 5, otherwise=lambda prompt: first, pairwise=True)
     entry = result(tmp_path)["metrics"]["pairwise"]
     assert entry["tuned"]["value"] == 0.5
     assert entry["difference"]["low"] < 0 < entry["difference"]["high"]
@@ -114,8 +101,6 @@ def test_a_judge_that_always_prefers_the_first_place_makes_only_ties(tmp_path: P
 
 
 def test_a_word_that_is_no_choice_is_unscored(tmp_path: Path) -> None:
-    eval_files(tmp_path, 2)
-    with JudgeServer(otherwise=lambda prompt: reply('{"reason": "Hm.", "better": "third"}')) as server:
-        settings(tmp_path, server, pairwise=True)
-        judge.main(tmp_path)
+    third = reply('{"reason": "Hm.", "better": "third"}')
+    judge_cases(tmp_path, 2, otherwise=lambda prompt: third, pairwise=True)
     assert result(tmp_path)["metrics"]["pairwise"]["not_scored"] == "bad_json (2)"

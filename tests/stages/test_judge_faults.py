@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from parley.errors import ParleyError
-from parley.judging import calling
 from stages import judge
 from tests import loopback
-from tests.judged import KEY, eval_files, result, settings, verdicts
+from tests.judged import KEY, eval_files, judge_cases, result, settings, verdicts
 from tests.loopback import JudgeServer, Step, reply, status, verdict
 
 CLIENTS = ("gemini", "google_genai", "openai", "ollama")
@@ -64,11 +63,7 @@ FAULTS: dict[str, tuple[Step, str | float]] = {
 OLLAMA = {"blocked": "empty"}
 
 
-@pytest.fixture(autouse=True)
-def keys_and_short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GEMINI_API_KEY", KEY)
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(calling, "FIRST_WAIT", 0.01)
+pytestmark = pytest.mark.usefixtures("judge_key")
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -134,21 +129,13 @@ def ends_in_a_row(root: Path, server: JudgeServer, step: Step, end: str | float)
 
 @pytest.mark.parametrize("fault", ["429 alone", "503", "reset"])
 def test_a_fault_that_passes_ends_scored(tmp_path: Path, fault: str) -> None:
-    eval_files(tmp_path, 2)
-    with JudgeServer([FAULTS[fault][0]]) as server:
-        settings(tmp_path, server)
-        judge.main(tmp_path)
-        assert len(server.requests) == 5
+    assert len(judge_cases(tmp_path, 2, [FAULTS[fault][0]]).requests) == 5
     assert result(tmp_path)["metrics"]["coherence"]["coverage"]["tuned"] == {"scored": 2, "total": 2}
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_client_sends_its_key_its_prompt_and_nothing_about_this_machine(tmp_path: Path, client: str) -> None:
-    eval_files(tmp_path, 1)
-    with JudgeServer() as server:
-        settings(tmp_path, server, client=client)
-        judge.main(tmp_path)
-    for request in server.requests:
+    for request in judge_cases(tmp_path, 1, client=client).requests:
         headers = {name.lower(): value for name, value in request["headers"].items()}
         assert sum(KEY in value for value in headers.values()) == (client != "ollama")
         assert not [name for name in headers if name.startswith("x-stainless")]
@@ -157,10 +144,7 @@ def test_a_client_sends_its_key_its_prompt_and_nothing_about_this_machine(tmp_pa
 
 def test_a_server_of_your_own_needs_no_key_for_openai(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
-    eval_files(tmp_path, 1)
-    with JudgeServer() as server:
-        settings(tmp_path, server, client="openai")
-        judge.main(tmp_path)
+    judge_cases(tmp_path, 1, client="openai")
     assert result(tmp_path)["status"] == "scored"
     settings(tmp_path, client="openai")
     judge.main(tmp_path)
@@ -168,30 +152,22 @@ def test_a_server_of_your_own_needs_no_key_for_openai(tmp_path: Path, monkeypatc
 
 
 def test_ollama_gets_a_context_that_holds_the_prompt(tmp_path: Path) -> None:
-    eval_files(tmp_path, 1, texts={"base": "word " * 20000, "tuned": "short"})
-    with JudgeServer() as server:
-        settings(tmp_path, server, client="ollama")
-        judge.main(tmp_path)
-    for request in server.requests:
+    texts = {"base": "word " * 20000, "tuned": "short"}
+    for request in judge_cases(tmp_path, 1, texts=texts, client="ollama").requests:
         options = request["sent"]["options"]
         assert len(request["prompt"]) / 2 + options["num_predict"] <= options["num_ctx"]
 
 
 def test_a_refusal_that_is_answered_the_second_time_is_scored(tmp_path: Path) -> None:
-    eval_files(tmp_path, 1)
-    with JudgeServer([reply('{"reason', finish="MAX_TOKENS"), reply(verdict(7))]) as server:
-        settings(tmp_path, server, concurrency=1)
-        judge.main(tmp_path)
-        limits = [request["sent"]["generationConfig"]["maxOutputTokens"] for request in server.requests]
+    script = [reply('{"reason', finish="MAX_TOKENS"), reply(verdict(7))]
+    server = judge_cases(tmp_path, 1, script, concurrency=1)
+    limits = [request["sent"]["generationConfig"]["maxOutputTokens"] for request in server.requests]
     assert limits == [8192, 32768, 8192]
     assert verdicts(tmp_path)[0]["score"] == 0.7
 
 
 def test_nothing_scored_is_no_number(tmp_path: Path) -> None:
-    eval_files(tmp_path, 2)
-    with JudgeServer(otherwise=lambda prompt: loopback.blocked()) as server:
-        settings(tmp_path, server)
-        judge.main(tmp_path)
+    judge_cases(tmp_path, 2, otherwise=lambda prompt: loopback.blocked())
     entry = result(tmp_path)["metrics"]["coherence"]
     assert entry["value"] is None
     assert entry["not_scored"] == "blocked (2)"
@@ -210,19 +186,13 @@ def test_a_wrong_key_fails_at_the_first_call_and_names_the_variable(tmp_path: Pa
 
 
 def test_a_bad_request_after_a_good_one_is_a_row(tmp_path: Path) -> None:
-    eval_files(tmp_path, 2)
-    with JudgeServer(otherwise=lambda prompt: status(400) if "green 1" in prompt else reply()) as server:
-        settings(tmp_path, server, concurrency=1)
-        judge.main(tmp_path)
+    judge_cases(tmp_path, 2, otherwise=lambda prompt: status(400) if "green 1" in prompt else reply(), concurrency=1)
     assert [row["kind"] for row in verdicts(tmp_path)] == ["", "", "", "http_400"]
 
 
 def test_retry_after_pauses_every_thread(tmp_path: Path) -> None:
-    eval_files(tmp_path, 10)
-    with JudgeServer([reply(), status(429, headers={"Retry-After": "1"})], latency=0.02) as server:
-        settings(tmp_path, server, concurrency=4)
-        judge.main(tmp_path)
-        times = [request["time"] for request in server.requests]
+    script = [reply(), status(429, headers={"Retry-After": "1"})]
+    times = [request["time"] for request in judge_cases(tmp_path, 10, script, latency=0.02, concurrency=4).requests]
     # Calls were under way when the 429 came; nobody begins another once it has been read.
     assert not [moment for moment in times if times[1] + 0.6 < moment < times[1] + 0.95]
     assert len(times) == 21

@@ -7,9 +7,10 @@ import pytest
 
 from parley.conversation import Conversation, Turn
 from parley.errors import ParleyError
-from parley.evaluation import Case, Generation, case_row, generation_row
-from parley.jsonl import rows_into, rows_of
+from parley.evaluation import Case, Generation
+from parley.jsonl import rows_of
 from stages.score import main
+from tests.evaluated import lay_answers
 
 REPO = Path(__file__).parents[2]
 PARAMS = """seed: 42
@@ -22,13 +23,7 @@ score:
 
 def lay(root: Path, cases: list[Case], tuned: list[Generation], base: list[Generation], params: str = PARAMS) -> None:
     (root / "params.yaml").write_text(params, encoding="utf-8")
-    with rows_into(root / "data/eval/cases.jsonl") as add:
-        for case in cases:
-            add(case_row(case))
-    for model, generations in (("tuned", tuned), ("base", base)):
-        with rows_into(root / f"data/eval/{model}.jsonl") as add:
-            for generation in generations:
-                add(generation_row(generation))
+    lay_answers(root, cases, tuned=tuned, base=base)
 
 
 def case(number: int, *, split: str = "test") -> Case:

@@ -10,13 +10,14 @@ from rich.console import Console
 
 from parley.conversation import Conversation, Turn
 from parley.errors import ParleyError
-from parley.evaluation import Case, Generation, case_row, generation_row
+from parley.evaluation import Case, Generation
 from parley.files import dump_json, write_json
-from parley.jsonl import rows_into
+from parley.jsonl import write_jsonl
 from parley.reporting.wording import verdict
 from parley.stage import timing_file
 from stages import score
 from stages.report import page
+from tests.evaluated import lay_answers
 from tests.judged import KEY, parts, settings
 from tests.loopback import JudgeServer, Step, reply
 from tools.compare import facts, looks_said, print_table
@@ -33,17 +34,15 @@ def experiment(
 ) -> Experiment:
     """One run's files: every reference token costs the tuned model about `nats`."""
     place = root / name
-    with rows_into(place / "data/eval/cases.jsonl") as add:
-        for number in range(20):
-            context = Conversation(f"c{number}", (Turn("user", f"{prompt} {number}"),), group=f"g{number}")
-            add(case_row(Case(f"c{number}#1", "test" if number % 2 else "val", context, Turn("assistant", "yes"))))
-    for model, cost in (("tuned", nats), ("base", 5.0)):
-        with rows_into(place / f"data/eval/{model}.jsonl") as add:
-            for number in range(20):
-                surprise = (-cost - number % 3 / 10,) * tokens
-                add(generation_row(Generation(f"c{number}#1", f"{says} {number}", "stop", 3, surprise)))
-    with rows_into(place / "data/eval/verdicts.jsonl"):
-        pass
+    cases, answers = [], {"tuned": [], "base": []}
+    for number in range(20):
+        context = Conversation(f"c{number}", (Turn("user", f"{prompt} {number}"),), group=f"g{number}")
+        cases.append(Case(f"c{number}#1", "test" if number % 2 else "val", context, Turn("assistant", "yes")))
+        for model, cost in (("tuned", nats), ("base", 5.0)):
+            surprise = (-cost - number % 3 / 10,) * tokens
+            answers[model].append(Generation(f"c{number}#1", f"{says} {number}", "stop", 3, surprise))
+    lay_answers(place, cases, **answers)
+    write_jsonl(place / "data/eval/verdicts.jsonl", [])
     params = (
         (REPO / "params.yaml")
         .read_text()

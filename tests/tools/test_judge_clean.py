@@ -13,18 +13,13 @@ from workspace import set_params
 from parley.conversation import Conversation, Turn, to_sharegpt
 from parley.errors import ParleyError
 from parley.files import write_json
-from parley.jsonl import rows_into, rows_of
-from parley.judging import calling
+from parley.jsonl import rows_of, write_jsonl
 from parley.params import read_yaml
 from parley.validation.splits import fingerprint
 from stages import validate
 from tools.judge_clean import judge_clean
 
-
-@pytest.fixture(autouse=True)
-def a_key_and_short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GEMINI_API_KEY", "AIza-not-a-real-key")
-    monkeypatch.setattr(calling, "FIRST_WAIT", 0.01)
+pytestmark = pytest.mark.usefixtures("judge_key")
 
 
 def talk(number: int, answer: str = "fine") -> Conversation:
@@ -36,9 +31,7 @@ def workspace(root: Path, talks: list[Conversation], server: JudgeServer | None 
     judge = {"judge__model": "gemini-test", "judge__endpoint": server.url if server else "", "judge__retries": 2}
     near = {"validate__near_duplicates": 1, "validate__min_split": 1}
     set_params(root, **judge, **near, **changes)
-    with rows_into(root / "data/sharegpt/conversations.jsonl") as add:
-        for each in talks:
-            add(to_sharegpt(each))
+    write_jsonl(root / "data/sharegpt/conversations.jsonl", map(to_sharegpt, talks))
     write_json(root / "metrics/ingest.json", {"in": len(talks), "out": len(talks), "dropped": {}})
     return talks
 

@@ -192,3 +192,6 @@ def test_nothing_agrees_below_fifty_labels(
     label(tmp_path, console)
     (found,) = agreement(tmp_path, 7)
     assert found.startswith("coherence: ") and line in found
+    eval_files(tmp_path, cases, texts={"tuned": "grey"})  # made again, and not judged yet
+    with pytest.raises(ParleyError, match=r"was made of another tuned\.jsonl"):
+        list(agreement(tmp_path, 7))

@@ -9,9 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 import parley
-from parley.jsonl import rows_into
-from parley.judging import calling
-from tests.judged import KEY
+from parley.jsonl import write_jsonl
 from tests.loopback import JudgeServer, reply, status, verdict
 
 
@@ -20,10 +18,7 @@ class Form(BaseModel):
     score: int
 
 
-@pytest.fixture(autouse=True)
-def a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GEMINI_API_KEY", KEY)
-    monkeypatch.setattr(calling, "FIRST_WAIT", 0.01)
+pytestmark = pytest.mark.usefixtures("judge_key")
 
 
 def judge(root: Path, server: JudgeServer) -> parley.GeminiModel:
@@ -31,9 +26,7 @@ def judge(root: Path, server: JudgeServer) -> parley.GeminiModel:
 
 
 def held_out_file(root: Path) -> Path:
-    with rows_into(root / "test.jsonl") as add:
-        for row in parley.create_sample_test_data():
-            add(row)
+    write_jsonl(root / "test.jsonl", parley.create_sample_test_data())
     return root / "test.jsonl"
 
 

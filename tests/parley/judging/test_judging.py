@@ -9,11 +9,11 @@ from pydantic import BaseModel
 
 from parley.conversation import Conversation, ToolCall, Turn
 from parley.evaluation import Case
-from parley.judging.answers import Answer, Store
-from parley.judging.asking import Asker, Target
+from parley.judging.answers import Answer
 from parley.judging.rubric import read_rubrics
-from parley.judging.verdicts import judged
+from parley.judging.verdicts import graded
 from parley.plugins import plugin_names
+from tests.judged import asker_of
 
 RUBRICS = list(read_rubrics(plugin_names("rubrics", ".yaml")))
 ATTACKS = [
@@ -33,10 +33,8 @@ def shown_prompt(tmp_path: Path, case: Case, text: str, metric: str) -> str:
         prompts.append(prompt)
         return Answer("stop", '{"reason": "so", "score": 3}')
 
-    asker = Asker(Target("fake", "m", "", ""), Store(tmp_path / "answers.sqlite"), lambda: ask, retries=1, max_calls=1)
-    asker.go_online()
-    verdict = judged(case, text, metric, read_rubrics([metric])[metric], asker)
-    assert (verdict.score, verdict.reason, verdict.kind) == (0.3, "so", "")
+    verdict = graded(case, text, metric, read_rubrics([metric])[metric], asker_of(tmp_path, ask))
+    assert (verdict.score, verdict.reason, verdict.kind, len(prompts)) == (0.3, "so", "", 1)
     return prompts[0]
 
 

@@ -17,7 +17,7 @@ def duel(number: int, first: float | None, second: float | None, longer: int = 0
     [(1, 1, 1), (0, 0, 0), (0.5, 0.5, 0.5), (1, 0, 0.5), (1, 0.5, 0.5), (0.5, 0, 0.5), (None, 1, None)],
 )
 def test_only_both_orders_together_win(first: float | None, second: float | None, score: float | None) -> None:
-    assert duel(0, first, second).score == score
+    assert duel(0, first, second).verdict.score == score
 
 
 def test_a_pair_without_a_verdict_is_in_no_rate() -> None:

@@ -1,11 +1,15 @@
 """Areas and calibration of two models' probabilities, against counting by hand and against draws made in full."""
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parley.scoring.detection import calibration_error, contrast, pr_auc, roc_auc
+from parley.scoring.detection import calibration_error, pr_auc, roc_auc
+from parley.scoring.statistics import compare_statistic
 
 ONCE = np.ones((1, 4))
 PROBABILITY = np.array([0.9, 0.4, 0.6, 0.4])
@@ -38,22 +42,22 @@ def test_a_case_that_counts_twice_is_two_cases(rows: list[tuple[int, bool, int]]
         assert statistic(value / 4, positive, times[None].astype(float))[0] == pytest.approx(repeated[0])
 
 
+def compared(tuned: np.ndarray, base: np.ndarray, positive: np.ndarray, groups: list[str]) -> dict[str, Any]:
+    models = (partial(roc_auc, probability, positive) for probability in (tuned, base))
+    return compare_statistic(*models, groups, unit="area", higher_is_better=True, resamples=200, seed=1)
+
+
 def test_two_models_are_compared_with_intervals_over_groups() -> None:
     positive = np.arange(80) % 2 == 0
     good, useless = positive * 0.5 + np.linspace(0.1, 0.3, 80), np.full(80, 0.5)
-    groups = [f"g{number // 4}" for number in range(80)]
-    options = {"unit": "area", "higher_is_better": True, "resamples": 200, "seed": 1}
-    entry = contrast(np.column_stack([good, useless]), positive, groups, roc_auc, **options)
+    entry = compared(good, useless, positive, [f"g{number // 4}" for number in range(80)])
     assert (entry["tuned"]["value"], entry["base"]["value"], entry["difference"]["value"]) == (1.0, 0.5, 0.5)
     assert entry["difference"]["low"] > 0
     assert (entry["n"], entry["groups"]) == (80, 20)
 
 
-def test_one_class_is_not_scored_and_one_group_has_no_interval() -> None:
-    options = {"unit": "area", "higher_is_better": True, "resamples": 200, "seed": 1}
-    both = np.column_stack([PROBABILITY, PROBABILITY])
-    entry = contrast(both, np.ones(4, bool), ["a", "b", "c", "d"], roc_auc, **options)
-    assert entry["not_scored"] == "all cases are positive"
-    entry = contrast(both, POSITIVE, ["a"] * 4, roc_auc, **options)
+def test_one_group_has_no_interval_and_no_case_no_number() -> None:
+    entry = compared(PROBABILITY, PROBABILITY, POSITIVE, ["a"] * 4)
     assert (entry["tuned"]["value"], entry["tuned"]["low"]) == (0.625, None)
-    assert contrast(both[:0], POSITIVE[:0], [], roc_auc, **options)["not_scored"] == "no case in this split"
+    none = compared(PROBABILITY[:0], PROBABILITY[:0], POSITIVE[:0], [])
+    assert none["not_scored"] == "no case in this split"

@@ -268,9 +268,9 @@ def test_kappa_of_raters_who_never_vary_is_no_number() -> None:
 
 
 def test_a_mean_of_nothing_is_no_number_and_of_one_group_has_no_interval() -> None:
-    assert mean([], [], resamples=200, seed=1) == {"value": None, "low": None, "high": None, "n": 0}
-    assert mean([1.0, 0.0], ["a", "a"], resamples=200, seed=1) == {"value": 0.5, "low": None, "high": None, "n": 2}
-    always = mean([1.0] * 20, [f"g{n}" for n in range(20)], resamples=200, seed=1)
+    assert mean([], resamples=200, seed=1) == {"value": None, "low": None, "high": None, "n": 0}
+    assert mean([("a", 1.0), ("a", 0.0)], resamples=200, seed=1) == {"value": 0.5, "low": None, "high": None, "n": 2}
+    always = mean([(f"g{n}", 1.0) for n in range(20)], resamples=200, seed=1)
     assert (always["value"], always["high"]) == (1.0, 1.0) and 0.8 < always["low"] < 0.9
 
 
