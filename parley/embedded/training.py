@@ -112,14 +112,16 @@ def train(
 ) -> int:
     """Trains the model in place on every token but the padding; returns how many it saw.
 
-    Muon (https://kellerjordan.github.io/posts/muon) for the matrices, AdamW for embeddings and norms.
+    Muon for the matrices, AdamW for embeddings and norms.
     """
     import torch
+
+    from parley.embedded.muon import Muon
 
     inner = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     outer = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     optimizers = [
-        torch.optim.Muon(inner, lr=MUON_LR, weight_decay=0.1),
+        Muon(inner, lr=MUON_LR, weight_decay=0.1, precision=precision),
         torch.optim.AdamW(outer, lr=ADAM_LR, betas=(0.9, 0.95), weight_decay=0.1),
     ]
     warmup = max(1, steps // 20)

@@ -194,3 +194,29 @@ def test_a_few_steps_already_beat_a_model_that_knows_nothing(tiny_base: Path) ->
     assert nats < math.log(2048) - 2
     recorded = json.loads((tiny_base.parents[1] / "metrics/base.json").read_text())
     assert recorded["held_out_nats_per_token"] == pytest.approx(nats, rel=0.15)  # another sample of rows
+
+
+# --- optimizer
+
+
+@pytest.mark.parametrize("shape", [(6, 10), (10, 6), (8, 8)])
+def test_muon_steps_as_torchs_own_does_and_in_float32_too(shape: tuple[int, int]) -> None:
+    import torch
+
+    from parley.embedded.muon import Muon
+
+    generator = torch.Generator().manual_seed(3)
+    start, *grads = (torch.randn(shape, generator=generator) for _ in range(4))
+    half, single, torchs = (torch.nn.Parameter(start.clone()) for _ in range(3))
+    optimizers = (
+        Muon([half], lr=0.02, weight_decay=0.1, precision=torch.bfloat16),
+        Muon([single], lr=0.02, weight_decay=0.1, precision=torch.float32),
+        torch.optim.Muon([torchs], lr=0.02, weight_decay=0.1),
+    )
+    for grad in grads:
+        for weight, optimizer in zip((half, single, torchs), optimizers, strict=True):
+            weight.grad = grad.clone()
+            optimizer.step()
+    assert torch.equal(half, torchs)
+    assert torch.allclose(single, torchs, atol=0.002)
+    assert not torch.equal(single, start)
