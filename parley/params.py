@@ -71,8 +71,9 @@ def _line(place: str, kind: type[Section], detail: ErrorDetails) -> str:
         return f"{key}: unknown key{near_misses(str(detail['loc'][-1]), _keys_at(kind, detail['loc'][:-1]))}"
     if detail["type"] == "missing":
         return f"{key}: missing; `make recipe` writes every key with its comment"
-    # An author's id is all digits, and without quotes a number.
-    quotes = f': put it in quotes, "{detail["input"]}"' if detail["type"] == "string_type" else ""
+    # An author's id is all digits, and without quotes a number; nothing at all is null.
+    text = "" if detail["input"] is None else detail["input"]
+    quotes = f': put it in quotes, "{text}"' if detail["type"] == "string_type" else ""
     return f"{key}: found {detail['input']!r}; {detail['msg'][0].lower()}{detail['msg'][1:]}{quotes}"
 
 

@@ -53,7 +53,8 @@ class Bar:
         """Such as "1,200 of 5,000 rows, 812 rows/s, 5 s left"."""
         seconds = max(time.monotonic() - self._start, 1e-9)
         rate = (self.done - self._before) / seconds
-        said = f"{self.done:,.0f} of {self.total:,.0f} {self.unit}, {rate:,.{0 if rate >= 10 else 1}f} {self.unit}/s"
+        pace = f"{1 / rate:,.1f} s each" if 0 < rate < 1 else f"{rate:,.{0 if rate >= 10 else 1}f} {self.unit}/s"
+        said = f"{self.done:,.0f} of {self.total:,.0f} {self.unit}, {pace}"
         if rate:
             left = max(0.0, self.total - self.done) / rate
             said += f", {left:,.0f} s left" if left < 120 else f", {left / 60:,.1f} min left"

@@ -95,6 +95,11 @@ def main(root: Path) -> None:
         raise ParleyError(nothing_left(gate))
     if any(params.target) and not people.messages:
         print("convert: convert.target is not used: the input holds finished conversations, no channel's messages")
+    for author in params.exclude_authors if people.messages else ():
+        if author not in people.names:
+            print(
+                f"convert: convert.exclude_authors: nobody here is {author!r}: of another export, forgotten, or a slip"
+            )
     write_counts(
         root / "metrics/convert.json",
         rows_in=gate.rows_in,

@@ -123,7 +123,7 @@ def examine(root: Path, *, network: bool = False) -> Iterator[Finding]:
             for line in str(error).splitlines():
                 yield Finding("failure", name, line)
         except ImportError as error:
-            yield Finding("warning", name, f"not checked: no module {error.name}")
+            yield Finding("warning", name, f"not checked: no module {error.name}", "see packages above")
         except (KeyError, TypeError, ValueError) as error:
             yield Finding(
                 "failure", name, f"not checked: {type(error).__name__} in params.yaml", "see params.yaml above"
@@ -137,8 +137,12 @@ def main() -> None:
         remedy = f"\n{'':25}-> {finding.remedy}" if finding.remedy else ""
         print(f"{MARKS[finding.level]} {finding.subject:16} {finding.says}{remedy}", flush=True)
     if "--bundle" in sys.argv:
-        from tools.bundle import write_bundle
-
+        try:
+            from tools.bundle import write_bundle
+        except ImportError as error:
+            raise ParleyError(
+                f"no bundle without module {error.name}: make setup, or report what stands above"
+            ) from None
         print(f"doctor: {write_bundle(root, found)}: look through it, then attach it to your report")
     sys.exit(any(finding.level == "failure" for finding in found))
 

@@ -53,8 +53,9 @@ def python(root: Path) -> Iterator[Finding]:
 def packages(root: Path) -> Iterator[Finding]:
     """What is installed against the lock."""
     name = "gpu" if shutil.which("nvidia-smi") else "cpu"
-    if not (root / f".venv/ready-{name}").is_file() and list((root / ".venv").glob("ready-*")):
-        name = next((root / ".venv").glob("ready-*")).name.replace("ready-", "")
+    ready = list((root / ".venv").glob("ready-*"))
+    if not (root / f".venv/ready-{name}").is_file() and ready:
+        name = ready[0].name.replace("ready-", "")
     lock = root / f"requirements/{name}.txt"
     if not lock.is_file():
         yield Finding("failure", "packages", f"{lock} is not there", f"git checkout {lock}")
@@ -68,7 +69,10 @@ def packages(root: Path) -> Iterator[Finding]:
             found = "missing"
         if found != version:
             wrong.append(f"{package} {found}, not {version}")
-    if wrong:
+    if wrong and not ready:
+        says = f"{len(wrong)} of {len(wanted)} are not installed yet"
+        yield Finding("failure", "packages", says, "make setup; every other command does it too")
+    elif wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         says = f"{len(wrong)} of {len(wanted)} are not as in {lock}: {'; '.join(wrong[:3])}{more}"
         yield Finding("failure", "packages", says, "rm -f .venv/ready-*; make setup")

@@ -13,6 +13,7 @@ command -v "$python" >/dev/null || stop "no $python was found: install Python 3.
     printf 'setup: the lock was made and tested on Python 3.11, this is %s\n' "$("$python" -V 2>&1)" >&2
 "$python" -c 'import ensurepip, venv' 2>/dev/null || stop "$python has no venv module: install it (Debian: python3-venv)"
 command -v git >/dev/null || stop "git was not found: install it, DVC keeps its state beside it"
+[ ! -L .venv ] || stop ".venv is a link to $(readlink .venv), which other folders may use: run \`make setup\` there, or remove the link"
 [ -w . ] || stop "this folder belongs to someone else and cannot be written: copy it to a folder of your own"
 
 # From a zip there is no .git, and without one DVC has no experiments.

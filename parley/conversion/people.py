@@ -54,7 +54,7 @@ def who_else(author: str, people: People) -> str:
     # By count, then id: the same list in every run.
     active = sorted(people.messages.items(), key=lambda item: (-item[1], item[0]))[:5]
     return (
-        f"no message by {author!r}; "
+        f"{f'no message by {author!r}' if author else 'empty, and messages need an author who is learnt'}; "
         + (f"nearest: {', '.join(near)}; " if near else "")
         + f"most active: {', '.join(f'{name} ({count} messages)' for name, count in active)}; "
         "set it to the author id whose voice is learnt"

@@ -25,7 +25,12 @@ def files_of(root: Path, chosen: str, pattern: str = "*") -> list[tuple[Path, st
     below = files_below(top, links_into=(top, root / ".dvc/cache"))
     found = [(path, name) for path, name in below if PurePosixPath(name).match(pattern)]
     if not found:
-        raise ParleyError(f"{chosen}: no file to read{'' if pattern == '*' else f' called {pattern}'}. {HOW}")
+        called = "" if pattern == "*" else f" called {pattern}"
+        there = sorted({path.suffix.lower() for path in top.rglob("*") if path.is_file()})
+        among = (
+            f" among those that are there ({', '.join(filter(None, there)) or 'without an ending'})" if there else ""
+        )
+        raise ParleyError(f"{chosen}: no file to read{called}{among}. {HOW}")
     return found
 
 

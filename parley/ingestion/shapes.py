@@ -68,7 +68,7 @@ def described(path: Path, head: bytes) -> str:
         if not (is_json(whole) or is_json(whole.split(b"\n")[0])):  # one document, or one a line
             return " ".join(why_undecoded(whole))
     shape = shape_of(head)
-    keys = sorted(key for key in shape if "." not in key)
+    keys = sorted(key for key in shape if "." not in key) or sorted(shape)  # a key may have a dot of its own
     start = head.lstrip()[:1]
     if keys and start in (b"[", b"{"):
         kind = next((f" ({kind})" for kind, known in FOREIGN.items() if known <= shape), "")

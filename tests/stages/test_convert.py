@@ -290,7 +290,7 @@ def test_an_unknown_transform_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("target", "hint"),
-    [("100000000000000004", "nearest: 10000000000000000"), ("", "no message by ''"), (BOT, "no message by")],
+    [("100000000000000004", "nearest: 10000000000000000"), ("", "target: empty"), (BOT, "no message by")],
 )
 def test_a_target_who_is_not_there_brings_the_ids_that_are(tmp_path: Path, target: str, hint: str) -> None:
     messages = [*TALK, said(3, BOT, "beep", bot=True)]
@@ -326,12 +326,14 @@ def test_a_long_finished_conversation_becomes_several_of_one_group(tmp_path: Pat
     assert (counts["in"], counts["out"], counts["conversations"]) == (1, 1, 3)
 
 
-def test_a_name_on_the_opt_out_list_brings_the_id(tmp_path: Path) -> None:
+def test_a_name_on_the_opt_out_list_brings_the_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
         ParleyError, match=rf"exclude_authors: 'Ana Ruiz' is a name, and names change; their id is '{ANA}'"
     ):
         convert.main(workspace(tmp_path, TALK, convert__exclude_authors=["Ana Ruiz"]))
     convert.main(workspace(tmp_path, TALK, convert__exclude_authors=["of another export"]))
+    (said,) = capsys.readouterr().out.splitlines()
+    assert "nobody here is 'of another export'" in said
 
 
 def test_no_conversation_left_says_where_the_messages_went(tmp_path: Path) -> None:

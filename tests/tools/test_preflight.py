@@ -96,7 +96,7 @@ def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text()
     text = text.replace("  epochs: 4", "  epocs: 4").replace("concurrency: 8", "concurrency: many")
     text = text.replace("format: auto", "format: discrod").replace("  - coherence", "  - coherent")
-    text = re.sub(r"  target: .*", "  target: 7", text)
+    text = re.sub(r"  target: .*", "  target: 7", text).replace('  files: "*"', "  files:")
     (tmp_path / "params.yaml").write_text(text + "trian: {}\n")
     with pytest.raises(ParleyError) as stop:
         check_params(tmp_path)
@@ -106,7 +106,7 @@ def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
     assert "judge.concurrency: found 'many'" in message
     assert "ingest.format: no 'discrod' in parley/formats/; did you mean 'discord'" in message
     assert "judge.metrics: no 'coherent' in parley/rubrics/; did you mean 'coherence'" in message
-    assert 'put it in quotes, "7"' in message
+    assert 'put it in quotes, "7"' in message and "files: found None" in message and 'quotes, ""' in message
     assert "trian: unknown section; did you mean 'train'" in message
 
 
