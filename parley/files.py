@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from parley.errors import ParleyError
+
 SCHEMA = 1  # of every JSON and JSONL format that is parley's own
 _SCRATCH = ".part"  # end of the folders in which outputs grow
 
@@ -19,9 +21,9 @@ _SCRATCH = ".part"  # end of the folders in which outputs grow
 def publish(target: Path) -> Iterator[Path]:
     """A temporary path beside `target`; what was written there becomes `target` if the block succeeds.
 
-    The block decides whether it makes a file or a folder there. After an error (Ctrl-C, a full disk)
-    nothing is left, and an older `target` is untouched. What a killed process left goes with the next
-    `publish` into the same folder.
+    The block decides whether it makes a file or a folder there; a file never replaces a folder. After an
+    error (Ctrl-C, a full disk) nothing is left, and an older `target` is untouched. What a killed process
+    left goes with the next `publish` into the same folder.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob(f".*{_SCRATCH}"):
@@ -34,6 +36,8 @@ def publish(target: Path) -> Iterator[Path]:
         yield made
         _sync(made)
         if target.is_dir() and not target.is_symlink():
+            if not made.is_dir():
+                raise ParleyError(f"{target} is a folder, and no file replaces one: name a file, or remove it")
             # A folder can't be replaced by rename: the old one steps aside into the scratch folder.
             target.rename(scratch / "old")
         made.replace(target)
@@ -106,8 +110,6 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file of parley's own; another schema number is refused by name."""
-    from parley.errors import ParleyError
-
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:

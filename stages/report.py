@@ -24,7 +24,7 @@ from parley.params import Section, read_section, read_yaml
 from parley.plugins import plugin_file, plugin_names
 from parley.recipes import differences, flatten
 from parley.reporting import curves, wording
-from parley.reporting.data_facts import data_facts, figures, flat
+from parley.reporting.data_facts import data_facts, figures, flat, one_line
 from parley.reporting.side_by_side import Sample, filters, samples
 from parley.scoring.scorecard import lines, matrices
 from parley.stage import run
@@ -140,8 +140,7 @@ def changed_settings(values: Mapping[str, Any]) -> list[tuple[str, str, str]] | 
     if laid is None:
         return None
     changed = {key: both for key, both in laid.items() if key not in PERSONAL and not key.startswith("runtime.")}
-    rows = [(key, *(dict(flat({key: value}))[key] for value in both)) for key, both in changed.items()]
-    found = [(key, value, usual) for key, value, usual in rows]
+    found = [(key, one_line(value), one_line(usual)) for key, (value, usual) in changed.items()]
     return found + [(key, shown_setting(key, str(now[key])), "yours to set") for key in PERSONAL if now.get(key)]
 
 

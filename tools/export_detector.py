@@ -28,12 +28,15 @@ from parley.modeling.models import load_tokenizer, quiet
 from parley.scoring.detection import roc_auc
 from tools import told
 
+REPORT = "detector.json"
 MOST = 400  # test cases, evenly spaced: a large model takes a second for each
 TIMED = 50
 
 
 def export(root: Path, out: Path) -> dict[str, Any]:
     """Writes the folder; what stands in its detector.json."""
+    if out.exists() and not (out / REPORT).is_file():
+        raise ParleyError(f"OUT={out} is there and no exported detector: name a folder of its own")
     scores = read_json(root / "metrics/scores.json")["recipe"]
     found = scores.get("val", {}).get("threshold")
     if not found:
@@ -54,7 +57,7 @@ def export(root: Path, out: Path) -> dict[str, Any]:
                 ids = open_turn(template, [*case.context.turns, case.reference])
                 inputs.append((ids, case.labels["end_of_turn"] == "yes"))
         measured = measure(made, template.end_id, inputs[:: max(1, -(-len(inputs) // MOST))])
-        write_json(made / "detector.json", measured)
+        write_json(made / REPORT, measured)
     return measured
 
 

@@ -58,6 +58,8 @@ def take(root: Path, path: Path, *, force: bool) -> str:
     """Writes recipes/<stem>.yaml from another trainer's settings and lays it; the recipe's name."""
     from tools.import_settings import import_settings
 
+    if not path.is_file():
+        raise ParleyError(f"FROM={path}: no such file")
     found = import_settings(path)
     values: dict[str, Any] = {"from": "generic"}
     for key, value in {"ingest.input": "data/raw", **found.values}.items():

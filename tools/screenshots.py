@@ -29,12 +29,6 @@ QUESTIONS = ("is there a tea for hungry people?", "good to hear")  # on the pict
 COLOURS = 160  # of a picture for docs: enough for text, its edges and a few curves
 
 
-def shots(browser: "Browser", page: Path, out: Path) -> Iterator[Path]:
-    """The top of a page."""
-    view = opened(browser, page, WIDTHS["desk"])
-    yield drawn(view, out / f"{page.stem}.png")
-
-
 def drawn(view: "Page", path: Path) -> Path:
     """Writes what the window shows, in few colours, so that the file is small; closes the window."""
     from PIL import Image
@@ -46,7 +40,7 @@ def drawn(view: "Page", path: Path) -> Path:
     return path
 
 
-def talked(browser: "Browser", out: Path) -> Iterator[Path]:
+def talked(browser: "Browser", path: Path) -> Path:
     """The chat page with models/merged in the current folder, the base beside it, after a few questions."""
     given = chat_web.arguments(["--temperature", "0", "--max-new-tokens", "40"])
     given.port = None  # any that is free
@@ -64,8 +58,9 @@ def talked(browser: "Browser", out: Path) -> Iterator[Path]:
         while (said := view.locator("#base").inner_text()) != before:  # it grows, until it does not
             before = said
             view.wait_for_timeout(2000)
-    yield drawn(view, out / "chat.png")
+    drawn(view, path)
     made.close()
+    return path
 
 
 def looks(browser: "Browser", page: Path, out: Path) -> Iterator[Path]:
@@ -102,16 +97,19 @@ def main(root: Path, chromium: str, look: Path | None) -> None:
     """Writes the pictures and prints their names and sizes."""
     from playwright.sync_api import sync_playwright
 
+    pictures = root / "docs/images"
     pages = [path.resolve() for name in PAGES if (path := root / f"metrics/{name}.html").is_file()]
     talk = not look and (root / "models/merged").is_dir()
     if not pages and not talk:
         raise ParleyError("there is no page yet: `make repro` makes metrics/report.html")
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium or None, args=["--no-sandbox"] * (os.geteuid() == 0))
-        for page in pages:
-            for path in looks(browser, page, look) if look else shots(browser, page, root / "docs/images"):
-                print(f"screenshots: {path}: {path.stat().st_size:,} bytes")
-        for path in talked(browser, root / "docs/images") if talk else ():
+        if look:
+            made = [path for page in pages for path in looks(browser, page, look)]
+        else:
+            made = [drawn(opened(browser, page, WIDTHS["desk"]), pictures / f"{page.stem}.png") for page in pages]
+        made += [talked(browser, pictures / "chat.png")] if talk else []
+        for path in made:
             print(f"screenshots: {path}: {path.stat().st_size:,} bytes")
         browser.close()
 

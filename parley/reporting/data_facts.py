@@ -19,6 +19,7 @@ from parley.errors import ParleyError
 from parley.files import read_json
 from parley.jsonl import rows_of
 from parley.progress import lines_of, progress
+from parley.recipes import flatten
 from parley.reporting import curves
 from parley.reporting.histograms import binned, calendar, spread
 from parley.validation.splits import SPLITS, answers, fingerprint
@@ -119,20 +120,21 @@ def walk_figures(metrics: Path, name: str) -> dict[str, Any]:
         "dropped": dropped,
         "rows": rows,
         "file": f"metrics/{file}",
-        "more": list(flat(found)),
+        "more": flat(found),
         "raw": found,
     }
 
 
-def flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+def flat(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(dotted key, value as one line) for every leaf of nested figures or params, in their order."""
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{above}{key}.")
-        elif isinstance(value, float):
-            yield f"{above}{key}", f"{value:.6g}"
-        else:
-            yield f"{above}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return [(key, one_line(value)) for key, value in flatten(values).items()]
+
+
+def one_line(value: object) -> str:
+    """A figure or a setting."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def drops(root: Path, walk: Mapping[str, Mapping[str, Any]]) -> Iterator[Drop]:

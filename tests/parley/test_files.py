@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from parley.errors import ParleyError
 from parley.files import publish
 
 HALF_WAY = """
@@ -31,6 +32,14 @@ def test_an_error_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None
         raise OSError(errno.ENOSPC, "full")
     assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["model", "model/weights"]
     assert (target / "weights").read_text() == "old"
+
+
+def test_a_file_never_replaces_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/precious").write_text("kept")
+    with pytest.raises(ParleyError, match=r"mine is a folder"), publish(tmp_path / "mine") as made:
+        made.write_text("new")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["mine", "mine/precious"]
 
 
 def test_what_a_killed_process_left_goes_with_the_next_publish_but_not_a_living_ones(tmp_path: Path) -> None:

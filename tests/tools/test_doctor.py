@@ -46,11 +46,10 @@ def clone(tmp_path: Path) -> Path:
 
 
 def found(check: Any, root: Path) -> list[Finding]:
-    return list(check(root))
-
-
-def level_of(findings: list[Finding], subject: str) -> str:
-    return next(finding.level for finding in findings if finding.subject == subject)
+    """What doctor finds by one of its checks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(doctor, "CHECKS", (check,))
+        return list(doctor.examine(root))
 
 
 def test_a_fresh_clone_has_no_failure_and_one_warning_for_the_key(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,18 +65,16 @@ def test_a_fresh_clone_has_no_failure_and_one_warning_for_the_key(clone: Path, m
 
 def test_no_data_is_a_failure_that_says_what_to_put_where(clone: Path) -> None:
     set_params(clone, ingest__input="data/raw")
-    failures = [
-        finding for finding in doctor.examine(clone) if finding.level == "failure" and finding.subject == "data"
-    ]
-    assert len(failures) == 1 and "DiscordChatExporter" in failures[0].says
+    (finding,) = found(doctor.data, clone)
+    assert finding.level == "failure" and "DiscordChatExporter" in finding.says
 
 
 def test_files_that_nobody_can_read_as_a_chat_are_told_by_their_shape(clone: Path) -> None:
     (clone / "data/raw").mkdir()
     (clone / "data/raw/pairs.json").write_text('[{"chosen": "a", "rejected": "b"}]')
     set_params(clone, ingest__input="data/raw")
-    failures = [finding for finding in doctor.examine(clone) if finding.subject == "data"]
-    assert failures[0].level == "failure" and "preference pairs" in failures[0].says
+    (finding,) = found(doctor.data, clone)
+    assert finding.level == "failure" and "preference pairs" in finding.says
 
 
 def test_a_wrong_lock_names_what_differs_and_the_remedy(clone: Path) -> None:
@@ -108,15 +105,15 @@ def test_a_disk_that_is_full_or_nearly_so(
 ) -> None:
     usage = shutil.disk_usage(clone)._replace(free=int(free * GB))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert level_of(found(machine.disk, clone), "disk") == level
+    assert found(machine.disk, clone)[0].level == level
     with pytest.raises(ParleyError, match=r"disk: 0\.10 GB free") if level == "failure" else contextlib.nullcontext():
         check_disk(clone)  # of `make repro` and `make exp`
 
 
 def test_no_right_to_write_and_no_repository(clone: Path) -> None:
     shutil.rmtree(clone / ".git")
-    failures = [finding for finding in doctor.examine(clone) if finding.subject == "repository"]
-    assert failures[0].level == "failure" and "git repository" in failures[0].says
+    finding, *_ = found(doctor.repository, clone)  # and what git says
+    assert finding.level == "failure" and "git repository" in finding.says
 
 
 def test_a_key_is_seen_and_never_shown(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +126,7 @@ def test_a_key_is_seen_and_never_shown(clone: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_hub_model_without_cache_or_network(clone: Path) -> None:
     set_params(clone, model__name="nobody/nothing")
-    assert level_of(found(doctor.base, clone), "base model") == "warning"
+    assert [finding.level for finding in found(doctor.base, clone)] == ["warning"]
     code = "import pathlib; from tools.doctor import examine; print(*examine(pathlib.Path(), network=True), sep='\\n')"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "HF_HOME": str(clone / "cache")}
     done = subprocess.run([sys.executable, "-c", code], cwd=clone, env=environment, capture_output=True, text=True)
@@ -138,15 +135,14 @@ def test_a_hub_model_without_cache_or_network(clone: Path) -> None:
 
 def test_a_setting_that_is_wrong_is_told_as_before_a_run(clone: Path) -> None:
     set_params(clone, train__epochs="many")
-    failures = [finding.says for finding in doctor.examine(clone) if finding.level == "failure"]
-    assert any("train.epochs: found 'many'" in says for says in failures)
+    (finding,) = found(doctor.settings, clone)
+    assert finding.level == "failure" and "train.epochs: found 'many'" in finding.says
 
 
 def test_a_section_without_a_value_ends_no_check(clone: Path) -> None:
     set_params(clone, judge=None)
-    assert [finding.says for finding in doctor.examine(clone) if finding.subject == "keys"] == [
-        "not checked: TypeError in params.yaml"
-    ]
+    (finding,) = found(doctor.keys, clone)
+    assert finding.says == "not checked: TypeError in params.yaml"
 
 
 @contextlib.contextmanager
@@ -158,8 +154,8 @@ def taken_port() -> Iterator[int]:
 def test_a_port_that_is_taken(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with taken_port() as number:
         monkeypatch.setattr(machine, "PORT", number)
-        assert level_of(found(machine.port, clone), "port") == "warning"
-    assert level_of(found(machine.port, clone), "port") == "ok"
+        assert [finding.level for finding in found(machine.port, clone)] == ["warning"]
+    assert [finding.level for finding in found(machine.port, clone)] == ["ok"]
 
 
 def test_the_bundle_holds_no_word_of_the_user_and_no_secret(clone: Path) -> None:

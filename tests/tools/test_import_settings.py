@@ -199,6 +199,11 @@ def test_a_recipe_of_that_name_is_kept_unless_forced(checkout: Path) -> None:
     assert read_yaml(checkout / "recipes/mine.yaml")["from"] == "generic"
 
 
+def test_a_file_that_is_not_there_is_named(checkout: Path) -> None:
+    with pytest.raises(ParleyError, match=r"FROM=gone\.yaml: no such file"):
+        take(checkout, Path("gone.yaml"), force=False)
+
+
 def test_values_that_parley_refuses_leave_no_recipe_behind(checkout: Path) -> None:
     with pytest.raises(ParleyError, match=r"train\.lr: found 'fast'"):
         take(checkout, write(checkout, FACTORY.replace("5.0e-6", "fast")), force=False)

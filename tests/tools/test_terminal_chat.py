@@ -49,9 +49,11 @@ def test_an_unknown_command_lists_them_and_a_bad_path_ends_nothing(
     chat: Chat, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    talk(chat, ["/nothing", "Hello", "/save file/one.json", "Hello again"])
+    (tmp_path / "folder").mkdir()
+    talk(chat, ["/nothing", "Hello", "/save file/one.json", "/save folder", "Hello again"])
     shown = capsys.readouterr()
     assert "/reset         a new conversation" in shown.out and "chat: " in shown.err
+    assert "folder" in shown.err and (tmp_path / "folder").is_dir()
     assert len(chat.turns[0]) == 4
 
 

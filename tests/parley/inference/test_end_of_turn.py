@@ -117,6 +117,9 @@ def test_a_folder_that_was_never_exported_says_what_to_do(detector: Path) -> Non
     with pytest.raises(ParleyError, match="has no thresholds: train a detector first"):
         export(detector, detector / "other")
     assert not (detector / "other").exists()
+    (detector / "metrics/scores.json").unlink()
+    with pytest.raises(ParleyError, match=r"OUT=.*data is there and no exported detector"):
+        export(detector, detector / "data")
     (detector / "metrics/kept.json").rename(detector / "metrics/scores.json")
 
 
