@@ -2,11 +2,13 @@
 
     PARLEY_REAL_DATA=... python -m bench.redaction [REGION]
 
-reads pii/generated_{small,large}.json below that folder (microsoft/presidio-research, MIT) and the tests' sentences in
-several languages (tests/planted.py). A marked span counts as found when its words are gone from the text; a replacement
-beyond the marked spans counts as false. For `names`, the people of each text are taken for the export's participants.
+reads pii/generated_{small,large}.json below that folder (microsoft/presidio-research, MIT), the telephone numbers of
+its FakeNameGenerator.com_100.csv, and the tests' sentences in several languages (tests/planted.py). A marked span
+counts as found when its words are gone from the text; a replacement beyond the marked spans counts as false. For
+`names`, the people of each text are taken for the export's participants.
 """
 
+import csv
 import json
 import os
 import sys
@@ -36,6 +38,13 @@ def english(folder: Path) -> Iterator[tuple[str, Spans]]:
         for entry in json.loads(file.read_text(encoding="utf-8")):
             spans = [(MARKED.get(span["entity_type"], ""), span["entity_value"]) for span in entry["spans"]]
             yield entry["full_text"], [span for span in spans if span[0]]
+
+
+def numbers(folder: Path) -> Iterator[tuple[str, Spans]]:
+    """(text, spans) of a telephone number of each of 100 made-up people, all over the world."""
+    with (folder / "FakeNameGenerator.com_100.csv").open(encoding="utf-8-sig", newline="") as file:
+        for row in csv.DictReader(file):
+            yield f"Call me at {row['TelephoneNumber']}.", [("phones", row["TelephoneNumber"])]
 
 
 def several_languages() -> Iterator[tuple[str, Spans]]:
@@ -70,9 +79,9 @@ def measure(title: str, texts: Iterable[tuple[str, Spans]], region: str) -> None
 
 def main() -> None:
     region = sys.argv[1] if len(sys.argv) > 1 else "US"
-    measure(
-        "presidio-research, 700 sentences in English", english(Path(os.environ["PARLEY_REAL_DATA"]) / "pii"), region
-    )
+    folder = Path(os.environ["PARLEY_REAL_DATA"]) / "pii"
+    measure("presidio-research, 700 sentences in English", english(folder), region)
+    measure("100 telephone numbers, each in a sentence", numbers(folder), region)
     measure("tests/planted.py, sentences in a dozen languages", several_languages(), region)
 
 

@@ -38,6 +38,10 @@ PLANTED = [
     ("phones", "ruf {} an", "+49 30 901820"),
     ("phones", "mon numéro {}", "(07) 5331 0577"),
     ("phones", "電話 {} です", "03-1234-5678"),
+    ("phones", "appelle-moi au {} ce soir", "45 12 34 56"),
+    ("phones", "手机{}。", "1234 5678"),
+    ("phones", "мой телефон: {}, ок", "123 45 67"),
+    ("phones", "{} office", "455 6186"),
 ]
 
 # (sentence with {}, name of a participant that is planted there), in several scripts.

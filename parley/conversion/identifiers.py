@@ -81,6 +81,8 @@ _IP = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _DIGITS = re.compile(r"\d\D?\d")
+_GAP = re.compile(r"\W")
+_JOINED = str.maketrans("", "", " \u00a0.-")  # deletes what may stand between groups
 
 
 def ibans(text: str) -> tuple[str, int]:
@@ -105,8 +107,8 @@ def _proved(pattern: re.Pattern[str], text: str, instead: str, proves: Callable[
     pieces, kept, start = [], 0, 0
     while match := pattern.search(text, start):
         start = match.start() + 1
-        ends = [match.end(), *(match.start() + end for end in _ends(match[0]))]
-        for end in ends:
+        ends = [*(gap.start() for gap in _GAP.finditer(text, *match.span())), match.end()]
+        for end in reversed(ends):
             if proves(text[match.start() : end]):
                 pieces += [text[kept : match.start()], instead]
                 kept = start = end
@@ -114,13 +116,8 @@ def _proved(pattern: re.Pattern[str], text: str, instead: str, proves: Callable[
     return "".join([*pieces, text[kept:]]), len(pieces) // 2
 
 
-def _ends(found: str) -> list[int]:
-    """Where a word of the match ends and another follows, the last first."""
-    return [gap.start() for gap in re.finditer(r"[^\w]", found)][::-1]
-
-
 def _is_iban(found: str) -> bool:
-    code = re.sub(r"\W", "", found)
+    code = found.translate(_JOINED)
     return 15 <= len(code) <= 34 and int("".join(str(int(char, 36)) for char in code[4:] + code[:4])) % 97 == 1
 
 
@@ -129,7 +126,7 @@ _NETWORK = re.compile(r"4(?:\d{12}|\d{15}|\d{18})|(?:5\d|2[2-7]|35)\d{14}|3[47]\
 
 
 def _is_card(found: str) -> bool:
-    digits = re.sub(r"\D", "", found)
+    digits = found.translate(_JOINED)
     if not _NETWORK.fullmatch(digits):
         return False
     doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
@@ -147,11 +144,29 @@ def _is_ip(found: str) -> bool:
 # phonenumbers misses a number that more digits follow, and those of other regions written as at home. One written
 # with its +, or at least seven digits in groups that begin with (..) or 0 or are 3-3-4, is sure enough without it.
 _WRITTEN = re.compile(
-    r"(?<![\w+])\+\d(?:[ ()./-]{0,2}\d){6,14}(?!\d)|(?<![\w.:/+-])(?!\d\d-\d\d-\d{4}\b)(?=\(?(?:\d[) -]{0,2}){7})"
-    r"(?:\(\d{1,4}\)[ -]?|0\d{1,4}[ -]|\d{3}-(?=\d{3}-\d{4}))\d{2,8}(?:[ -]\d{2,5}){0,4}(?:x\d{1,6})?(?!\w)",
+    r"(?<![\w+])\+\d(?:[ ()./-]{0,2}\d){6,14}(?!\d)|(?<![\w.:/+-])(?!\d\d-\d\d-\d{4}\b)(?:0\d(?:\.\d\d){4}|"
+    r"(?:\(\d{1,4}\)[ -]?|0\d{1,4}[ -]|\d{3}-(?=\d{3}-\d{4}))\d{2,8}(?:[ -]\d{2,5}){0,4}(?:x\d{1,6})?)(?!\w)",
     re.ASCII,
 )
+# Beside a word for telephones any groups of 7 to 12 digits are one, but for dates, years and round thousands.
+_CALLED = (
+    rf"(?<!{LETTER})(?:call(?:ed|ing)?|dial|ring|text|reach|answering|(?:cell|mobile)?phone|tel|fax|mobile|sms|whatsapp|"
+    r"handy|ruf|anrufen|t[eé]l[eé](?:f|ph)on\w*|portable|appel\w*|m[oó]vil|ll[aá]ma\w*|celular\w*|ligue|"
+    rf"тел(?:ефон\w*)?|(?:по)?звони\w*)(?!{LETTER})|电话|電話|手机|手機|携帯|전화"
+)
+_YEAR = r"(?:19|20)\d\d"
+_DATE = rf"\d{{4}}[ -]\d\d[ -]\d\d|\d\d[ -]\d\d[ -]\d{{4}}|{_YEAR}[ -]{_YEAR}|\d{{1,3}}(?: \d{{3}})* 000"
+_TOLD = re.compile(
+    rf"((?:{_CALLED})[^\d\n]{{0,16}}(?<!{LETTER}))?(?(1)|(?<![\w.:/+-]))(?!(?:{_DATE})(?!\d))"
+    r"(?=(?:\d[ -]?){7,12}(?!\d))\d{2,4}(?:[ -]\d{2,6}){1,4}(?!\w)"
+    r"(?(1)|(?=[ -]{1,2}(?:office|home|work|cell|mobile|fax)\b))",
+    re.IGNORECASE,
+)
 _SIX_DIGITS = re.compile(r"\d(?:\D{0,4}\d){5}")  # phonenumbers is slow, and no number has fewer
+
+
+def _is_long(found: str) -> bool:
+    return sum(map(str.isdigit, found)) >= 7
 
 
 def phones(region: str) -> Step:
@@ -166,7 +181,8 @@ def phones(region: str) -> Step:
         for match in phonenumbers.PhoneNumberMatcher(text, region):
             pieces += [text[end : match.start], "<phone>"]
             end = match.end
-        rest, found = _WRITTEN.subn("<phone>", "".join([*pieces, text[end:]]))
-        return rest, found + len(pieces) // 2
+        rest, found = _proved(_WRITTEN, "".join([*pieces, text[end:]]), "<phone>", _is_long)
+        rest, more = _TOLD.subn(r"\1<phone>", rest)
+        return rest, found + more + len(pieces) // 2
 
     return step

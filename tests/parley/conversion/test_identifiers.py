@@ -52,6 +52,9 @@ def test_what_is_planted_is_replaced_and_counted_by_its_kind(kind: str, sentence
         "127.0.0.1, ::1 and 0.0.0.0 are everybody's; 300.1.1.1, v1.2.3 and std::vector, a::b, 20:49:21 are none",
         "on 01-02-2024, 2024-01-02 or 09.11.1989, in 2019-2024, 10 000 000 and 3,141,592",
         "sk-learn, AKIA, eyJ, ghp_short and SGD.adam",
+        "call 10 000 000 people, phone me 2024-01-02 or 01-02-2024, call it 2016-2019, 2019-2020 office rents",
+        "called 1322667734953099307; recall 1234 5678, tell 1234 5678, 1200 1300 points; call at 10 20",
+        "at 01 4589 40th Street",
     ],
 )
 def test_what_only_looks_like_it_stays(text: str) -> None:
