@@ -38,10 +38,16 @@ MINUTE = 60_000  # milliseconds
 PERSONAS = {"person": "", "contact": "{others}", "channel": "{channel}"}  # what tells a persona in the system prompt
 
 
+def listed(given: Any) -> list[Any]:
+    """Each of the targets once; none is "", which finished conversations need."""
+    several = given if isinstance(given, list) else [given]
+    return [one for place, one in enumerate(several) if one not in several[:place]] or [""]
+
+
 class Convert(Section):
     """Section `convert`."""
 
-    target: Annotated[list[str], BeforeValidator(lambda given: given if isinstance(given, list) else [given])]
+    target: Annotated[list[str], BeforeValidator(listed)]
     persona_by: Literal["person", "contact", "channel"]
     exclude_authors: list[str]
     session_gap_minutes: int = Field(ge=1, le=10_080)
@@ -172,10 +178,10 @@ def convert_session(session: list[Said], target: str, params: Convert, gate: Gat
             origin = said.message.source, said.message.id
             why[origin] = why[origin] and reason  # another target's conversation may have used it
 
-    stretches = windows(parts, max_turns=params.max_turns, min_reply=params.min_reply_chars, drop=mark)
+    found = windows(parts, max_turns=params.max_turns, min_reply=params.min_reply_chars, drop=mark)
     name = gate.redactor.name(target)
     channel, group = _session_id(session[0].message)
-    for number, window in enumerate(stretches, start=1):
+    for number, window in enumerate(found, start=1):
         first = next(burst for burst in window if not burst.quoted).said[0].message
         others = ", ".join(dict.fromkeys(gate.redactor.name(burst.author) for burst in window if not burst.answers))
         slots = {"{name}": name, "{others}": others, "{channel}": channel}
@@ -238,31 +244,31 @@ def _session_id(first: Message) -> tuple[str, str]:
 def import_conversation(conversation: Conversation, params: Convert, gate: Gate) -> None:
     """Redacts a finished conversation and keeps it, unless its author has opted out."""
     gate.rows_in += 1
-    redact, label = gate.redactor.text, gate.redactor.label
-    origin = (conversation.source, label(conversation.id))
+    redactor = gate.redactor
+    redact, id = redactor.text, redactor.id(conversation.id)
+    origin = (conversation.source, id)
     if conversation.author in params.exclude_authors:
         gate.drop(origin, "opted_out")
         return
     if any(gate.is_blocked(turn.text) for turn in conversation.turns):
         gate.drop(origin, "blocked")
         return
-    name = gate.redactor.name(conversation.author) if conversation.author else ""
+    name = redactor.name(conversation.author) if conversation.author else ""
     slots = {"{name}": name or "the assistant", "{others}": "the user", "{channel}": "this chat"}
     made = replace(
         conversation,
-        id=label(conversation.id),
-        turns=tuple(_redacted(turn, gate.redactor) for turn in conversation.turns),
+        id=id,
+        turns=tuple(_redacted(turn, redactor) for turn in conversation.turns),
         system=redact(conversation.system) or filled(params.system_prompt, slots),
         tools=redact(conversation.tools),
-        group=label(conversation.group),
-        source=label(conversation.source),
+        group=redactor.id(conversation.group),
+        source=redactor.label(conversation.source),
         author=name,
         labels={name: redact(text) for name, text in conversation.labels.items()},
     )
     parts = list(stretches(made.turns, max_turns=params.max_turns))
     if len(parts) > 1:
-        group = made.group or made.id
-        several = [replace(made, id=f"{made.id}-{n}", turns=part, group=group) for n, part in enumerate(parts, start=1)]
+        several = [replace(made, id=f"{id}-{n}", turns=part, group=made.group or id) for n, part in enumerate(parts, 1)]
     else:
         several = [made]
     reasons = [gate.keep(one) for one in several]

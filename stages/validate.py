@@ -100,7 +100,7 @@ def main(root: Path) -> None:
             kept = drawn(check(path, quality, params, tally), params.max_samples, seed, tally)
             split_of = split_by(params, kept.values(), seed)
             dealt, earlier = deal(kept, split_of, drop=partial(tally.drop, "W104"))
-            enough(dealt, params)
+            enough(dealt, kept, params)
         except ParleyError as error:
             problem = error  # raised below, once the rejects that explain it are on disk
     if problem:
@@ -213,16 +213,18 @@ def conversation_of(row: Mapping[str, Any]) -> Conversation:
     return replace(conversation, system=first.text, turns=tuple(rest)) if first.role == "system" else conversation
 
 
-def enough(dealt: Mapping[int, Split], params: Validate) -> None:
+def enough(dealt: Mapping[int, Split], kept: Mapping[int, Row], params: Validate) -> None:
     """Raises ParleyError when a split has fewer conversations than it needs."""
     sizes = Counter(dealt.values())
     short = [f"{split} gets {sizes[split]}" for split in SPLITS if sizes[split] < params.min_split]
     if short:
-        smallest = min(params.val_fraction, params.test_fraction)
+        groups = len({kept[number].group for number in dealt})
+        unit, held = ("groups", f" in {groups} groups") if groups < len(dealt) else ("conversations", "")
+        least = math.ceil(params.min_split / min(params.val_fraction, params.test_fraction))
         raise ParleyError(
-            f"too small to split: of {len(dealt)} conversations {', '.join(short)}, and validate.min_split asks for "
-            f"{params.min_split} each. About {math.ceil(params.min_split / smallest)} conversations would do: "
-            "add data, raise validate.val_fraction and validate.test_fraction, or lower validate.min_split"
+            f"too small to split: of {len(dealt)} conversations{held} {', '.join(short)}, and validate.min_split asks "
+            f"for {params.min_split} each. About {least} {unit} would do: add data, raise validate.val_fraction and "
+            "validate.test_fraction, or lower validate.min_split"
         )
 
 

@@ -56,8 +56,10 @@ class Gate:
         """Counts a row that goes no further; the reject row tells why, unless the author opted out."""
         self.dropped[reason] += 1
         if reason != "opted_out":
-            source, name = self.redactor.label(origin[0]), origin[1]
-            self.reject({"source": source, "id": name, "code": reason, "reason": REASONS.get(reason, reason)})
+            source, name = origin
+            shown = name if name.isdecimal() else self.redactor.id(name)  # digits are a platform's own, and many
+            where = {"source": self.redactor.label(source), "id": shown}
+            self.reject({**where, "code": reason, "reason": REASONS.get(reason, reason)})
 
     def keep(self, conversation: Conversation) -> str:
         """Sends a conversation through filter and transforms and writes what comes out; why nothing did, or ""."""

@@ -39,7 +39,8 @@ class Redactor:
 
     def __init__(self, params: Redact, people: Mapping[str, Collection[str]], opted_out: Collection[str] = ()) -> None:
         self.counts: Counter[str] = Counter()
-        self._labels: dict[str, str] = {}
+        self._files: dict[str, str] = {}
+        self._alike: defaultdict[str, dict[str, int]] = defaultdict(dict)
         known = set(people) - set(opted_out)
         by_name = "names" in params.kinds
         self._names = pseudonyms(people, known) if by_name else {key: _shown(people, key) for key in known}
@@ -73,16 +74,22 @@ class Redactor:
                 self.counts[kind] += found
         return text
 
-    def label(self, label: str) -> str:
-        """A file:line or an id, redacted (a private chat's file is called after a person or a number), not counted."""
-        head, colon, line = label.rpartition(":")
-        if not colon:
-            return self._label(label)
-        if head not in self._labels:  # few files, many lines
-            self._labels[head] = self._label(head)
-        return f"{self._labels[head]}{colon}{line}"
+    def label(self, source: str) -> str:
+        """A file:line, redacted (a private chat's file is called after a person or a number), not counted."""
+        name, colon, line = source.rpartition(":")
+        if name not in self._files:  # few files, many lines
+            self._files[name] = self._hidden(name)
+        return f"{self._files[name]}{colon}{line}"
 
-    def _label(self, label: str) -> str:
+    def id(self, id: str) -> str:
+        """An id or a group, redacted, not counted; a number tells those apart that would become one."""
+        shown = self._hidden(id)
+        if shown == id:
+            return id
+        number = self._alike[shown].setdefault(id, len(self._alike[shown]) + 1)
+        return shown if number == 1 else f"{shown}~{number}"
+
+    def _hidden(self, label: str) -> str:
         for kind, step in self._steps:
             if kind in ("emails", "phones", "names", "model"):
                 label, _ = step(label)

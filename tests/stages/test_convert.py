@@ -198,6 +198,18 @@ def test_finished_conversations_are_redacted_too(tmp_path: Path) -> None:
     assert {kind: count for kind, count in counts.items() if count} == {"emails": 4, "phones": 2}
 
 
+def test_ids_are_redacted_whole_and_rows_of_other_ids_stay_apart(tmp_path: Path) -> None:
+    ids = ["chat:ana@example.org", "6502530000", "6502530001", "whatsapp:+16502530000"]
+    turns = (Turn("user", "q"), Turn("assistant", "a"))
+    finished = [Conversation(id, turns, group=id, source=f"r:{n}") for n, id in enumerate(ids)]
+    blocked = Conversation("bad:ana@example.org", (Turn("user", "fool"), turns[1]), source="r:9")
+    mail = said(0, ANA, "", id="<1@mail.example.org>")
+    convert.main(workspace(tmp_path, [mail, *TALK], [*finished, blocked], convert__block_words=["fool"]))
+    shown = ["chat:<email>", "<phone>", "<phone>~2", "whatsapp:<phone>"]
+    assert [(talk.id, talk.group) for talk in made(tmp_path)[1:]] == [(id, id) for id in shown]
+    assert {row["id"] for row in rejects(tmp_path)} == {"<<email>>", "2", "bad:<email>"}
+
+
 def test_the_system_prompt_names_the_people_and_fills_only_gaps(tmp_path: Path) -> None:
     own = Conversation("r", (Turn("user", "q"), Turn("assistant", "a")), system="be kind", source="r:1")
     convert.main(workspace(tmp_path, TALK, [own], convert__system_prompt="You are {name}, with {others}."))
@@ -213,6 +225,11 @@ def test_several_targets_answer_in_conversations_of_their_own(tmp_path: Path) ->
     assert [turn.text for turn in cat.turns] == ["Robin: hi\nAlexis: yo", "hm"]
     counts = read_json(tmp_path / "metrics/convert.json")
     assert (counts["in"], counts["out"], counts["conversations"]) == (5, 3, 2)
+    before = (tmp_path / "data/sharegpt/conversations.jsonl").read_bytes()
+    convert.main(workspace(tmp_path, messages, convert__target=[BEN, CAT, BEN]))
+    assert (tmp_path / "data/sharegpt/conversations.jsonl").read_bytes() == before
+    with pytest.raises(ParleyError, match="no message by ''"):
+        convert.main(workspace(tmp_path, messages, convert__target=[]))
     with pytest.raises(ParleyError, match="no message by '100000000000000009'"):
         convert.main(workspace(tmp_path, messages, convert__target=[BEN, BOT]))
 

@@ -236,6 +236,11 @@ def test_too_few_rows_to_split_stop_with_a_way_out(tmp_path: Path) -> None:
     assert not (tmp_path / "data/splits").exists() and not (tmp_path / "data/eval").exists()
 
 
+def test_too_few_groups_to_split_are_told_from_too_few_rows(tmp_path: Path) -> None:
+    with pytest.raises(ParleyError, match=r"of 60 conversations in 2 groups train gets 0.*About 10 groups would do"):
+        validate.main(workspace(tmp_path, [talk(number, group=f"g{number % 2}") for number in range(60)]))
+
+
 def test_two_rows_are_too_few_for_three_splits(tmp_path: Path) -> None:
     with pytest.raises(ParleyError, match="train gets 0"):
         validate.main(workspace(tmp_path, [talk(0), talk(1)]))
