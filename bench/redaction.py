@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from parley.conversion.identifiers import Step, cards, emails, ibans, ips, keys, phones, urls
+from parley.conversion.identifiers import steps
 from parley.conversion.redaction import names
 
 MARKED = {
@@ -58,12 +58,10 @@ def several_languages() -> Iterator[tuple[str, Spans]]:
 
 def measure(title: str, texts: Iterable[tuple[str, Spans]], region: str) -> None:
     """Prints one table."""
-    steps: dict[str, Step] = {"urls": urls, "keys": keys, "emails": emails, "ibans": ibans, "cards": cards, "ips": ips}
-    steps["phones"] = phones(region)
     marked, found, false = Counter[str](), Counter[str](), Counter[str]()
     for text, spans in texts:
         people = {f"{number:09}": (value,) for number, (kind, value) in enumerate(spans) if kind == "names"}
-        for kind, step in {**steps, "names": names(people, {})}.items():
+        for kind, step in {**steps(region), "names": names(people, {})}.items():
             values = [value for wanted, value in spans if wanted == kind]
             text, count = step(text)
             gone = sum(value not in text for value in values)

@@ -39,7 +39,6 @@ from parley.validation.splits import (
     answers,
     deal,
     fingerprint,
-    group_of,
     lot,
     row_of,
     split_groups,
@@ -139,20 +138,20 @@ def check(path: Path, quality: Mapping[bytes, int], params: Validate, tally: Tal
             tally.drop(fatal[0].code, Row(row.get("id", ""), source, "", None, ()), fatal[0].reason)
             continue
         conversation = conversation_of(row)
-        mark = fingerprint(conversation)
+        entry, mark = row_of(conversation, source, params.group_by), fingerprint(conversation)
         first = first_of.setdefault(mark, conversation.id)
         if first != conversation.id:
-            tally.drop("W101", row_of(conversation, source), f"duplicate of {first}")
+            tally.drop("W101", entry, f"duplicate of {first}")
             continue
         if params.min_quality:
             tally.judged["scored" if mark in quality else "unscored"] += 1
             if quality.get(mark, params.min_quality) < params.min_quality:
                 reason = f"the judge's score is {quality[mark]}, below validate.min_quality {params.min_quality}"
-                tally.drop("low_quality", row_of(conversation, source), reason)
+                tally.drop("low_quality", entry, reason)
                 continue
         tally.warnings.update({finding.code for finding in found})
         tally.control_tokens.update(control_tokens(row))
-        kept[number] = replace(row_of(conversation, source), group=group_of(conversation, params.group_by))
+        kept[number] = entry
         if params.near_duplicates < 1:
             near.add(words(conversation))
     refuse("validate", tally.dropped, tally.rows_in, params.max_reject_ratio)

@@ -186,3 +186,9 @@ def phones(region: str) -> Step:
         return rest, found + more + len(pieces) // 2
 
     return step
+
+
+def steps(region: str) -> dict[str, Step]:
+    """Kind -> step, in the order to take them: a key may stand in a URL, an account's digits in a number."""
+    first = {"urls": urls, "keys": keys, "emails": emails, "ibans": ibans, "cards": cards, "ips": ips}
+    return {**first, "phones": phones(region)}

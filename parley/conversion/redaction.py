@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from parley.conversion.entities import entities
-from parley.conversion.identifiers import LETTER, UNSPACED, Step, cards, emails, ibans, ips, keys, phones, urls
+from parley.conversion.identifiers import LETTER, UNSPACED, Step, steps
 from parley.conversion.names import NAME_WORDS, ORDINARY, PSEUDONYMS
 from parley.params import Section
 
@@ -45,17 +45,8 @@ class Redactor:
         by_name = "names" in params.kinds
         self._names = pseudonyms(people, known) if by_name else {key: _shown(people, key) for key in known}
         hidden = set(people) if by_name else set(opted_out)
-        # In this order: a key may stand in a URL, an account number holds digits that look like a telephone's.
-        steps: dict[str, Step] = {
-            "urls": urls,
-            "keys": keys,
-            "emails": emails,
-            "ibans": ibans,
-            "cards": cards,
-            "ips": ips,
-        }
-        steps["phones"] = phones(params.phone_region)
-        self._steps: list[tuple[str, Step]] = [(kind, step) for kind, step in steps.items() if kind in params.kinds]
+        found = steps(params.phone_region)
+        self._steps: list[tuple[str, Step]] = [(kind, step) for kind, step in found.items() if kind in params.kinds]
         if hidden:
             self._steps.append(("names", names({key: people.get(key, ()) for key in hidden}, self._names)))
         if params.model:

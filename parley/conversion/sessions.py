@@ -8,7 +8,7 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from parley.conversation import Message, Turn
@@ -39,59 +39,47 @@ class Burst:
         return sum(len(said.message.text) for said in self.said)
 
 
-@dataclass(slots=True, eq=False)
-class _Open:
-    """A session that may still grow."""
-
-    said: list[Said] = field(default_factory=list)
-    last: int = 0  # milliseconds
-
-
 def sessions(messages: Iterable[Message], *, gap: int, reply: int) -> Iterator[list[Said]]:
     """The sessions of one channel's messages (in time order), each as soon as nothing can join it any more.
 
     gap: a message joins the running session after a silence of at most this. reply: a message that answers
     one at most this much older joins that one's session; an older one becomes its `parent`. Milliseconds.
     """
-    alive: OrderedDict[_Open, None] = OrderedDict()  # least recently active first
-    home: dict[str, _Open] = {}  # message id -> its session, while that is alive
+    alive: OrderedDict[str, list[Said]] = OrderedDict()  # by the first message's id, the least recently active first
+    home: dict[str, str] = {}  # message id -> the first of its session, while that is alive
     recent: OrderedDict[str, Message] = OrderedDict()
-    running: _Open | None = None
+    running: list[Said] = []
+
+    def close() -> list[Said]:
+        _, session = alive.popitem(last=False)
+        for said in session:
+            del home[said.message.id]
+        return session
+
     for message in messages:
-        while alive and message.time - (oldest := next(iter(alive))).last > max(gap, reply):
-            yield _close(oldest, alive, home)
+        while alive and message.time - next(iter(alive.values()))[-1].message.time > max(gap, reply):
+            yield close()
+        silent = not running or message.time - running[-1].message.time > gap
         parent = recent.get(message.reply_to or "")
         if parent and parent.id in home and message.time - parent.time <= reply:
-            session, parent = home[parent.id], None
-            if running is None or message.time - running.last > gap:
-                running = session
+            session, parent = alive[home[parent.id]], None
+            running = session if silent else running
         else:
-            if running is None or message.time - running.last > gap or message.time - _start(running) > LONGEST:
-                running = _Open()
+            if silent or message.time - running[0].message.time > LONGEST:
+                running = []
             session = running
-            if parent and home.get(parent.id) is session:
+            if parent and session and home.get(parent.id) == session[0].message.id:
                 parent = None
-        session.said.append(Said(message, parent))
-        session.last = message.time
-        alive[session] = None
-        alive.move_to_end(session)
-        home[message.id] = session
+        session.append(Said(message, parent))
+        first = session[0].message.id
+        alive[first] = session
+        alive.move_to_end(first)
+        home[message.id] = first
         recent[message.id] = message
         if len(recent) > REMEMBERED:
             recent.popitem(last=False)
     while alive:
-        yield _close(next(iter(alive)), alive, home)
-
-
-def _start(session: _Open) -> int:
-    return session.said[0].message.time
-
-
-def _close(session: _Open, alive: OrderedDict[_Open, None], home: dict[str, _Open]) -> list[Said]:
-    del alive[session]
-    for said in session.said:
-        del home[said.message.id]
-    return session.said
+        yield close()
 
 
 def bursts(session: Iterable[Said], *, target: str, merge_gap: int) -> list[Burst]:
@@ -133,10 +121,6 @@ def windows(
         ends = [place for place, burst in enumerate(window) if burst.answers and burst.chars >= min_reply]
         return [window.popleft() for _ in range(ends[-1] + 1 if ends else 0)]
 
-    def trim(reason: str) -> None:
-        while window and window[0].answers:
-            drop(window.popleft(), reason)
-
     for burst in session:
         if burst.answers and window and window[-1].answers:  # silence lies between: not the same turn
             if whole := answered():
@@ -150,7 +134,8 @@ def windows(
                 yield whole
             else:
                 drop(window.popleft(), "too_far")
-            trim("short_answer")
+            while window and window[0].answers:
+                drop(window.popleft(), "short_answer")
         window.append(burst)
     if whole := answered():
         yield whole

@@ -38,11 +38,8 @@ class Row(msgspec.Struct, gc=False):
 def recognises(head: bytes, name: str) -> bool:
     """Whether the first record, or the first of its samples, has a text with its context and label."""
     shape = shape_of(head)
-    return {"context", "text", "label"} <= shape or {
-        "samples[].context",
-        "samples[].text",
-        "samples[].label",
-    } <= shape
+    keys = ("context", "text", "label")
+    return shape.issuperset(keys) or shape.issuperset(f"samples[].{key}" for key in keys)
 
 
 def read(path: Path, name: str) -> Iterator[Record]:
@@ -55,10 +52,10 @@ def read(path: Path, name: str) -> Iterator[Record]:
 def _conversation(row: Row, id: str, source: str) -> Conversation:
     if row.label not in LABELS:
         raise RowError("E003", "'label' is neither speak nor wait")
-    lines = [line for line in row.context.splitlines() if line.strip()]
     before = (
         Turn("assistant", _AGENT.sub("", line)) if _AGENT.match(line) else Turn("user", _ANYONE.sub("", line))
-        for line in lines
+        for line in row.context.splitlines()
+        if line.strip()
     )
     labels = {"end_of_turn": LABELS[row.label]} | ({"language": row.lang} if row.lang else {})
     turns = (*before, Turn("user", row.text))

@@ -114,11 +114,10 @@ def _schema(tool: Any) -> dict[str, Any]:
     if "properties" in parameters or not all(isinstance(about, dict) for about in parameters.values()):
         return tool
     properties = {name: {**about, **_type(about)} for name, about in parameters.items()}
-    needed = [
-        name
-        for name, about in parameters.items()
-        if "default" not in about and "optional" not in str(about.get("type"))
-    ]
+    optional = {
+        name for name, about in parameters.items() if "default" in about or "optional" in str(about.get("type"))
+    }
+    needed = [name for name in parameters if name not in optional]
     return {**tool, "parameters": {"type": "object", "properties": properties, "required": needed}}
 
 

@@ -84,8 +84,6 @@ def opened(path: Path, name: str, scratch: Path, columns: Mapping[str, str]) -> 
     """
     with path.open("rb") as file:
         start = file.read(1 << 10)
-    if not start.strip():
-        raise ParleyError(f"{path}: empty. Remove it, or export it again")
     if start.startswith(b"version https://git-lfs.github.com/spec/"):
         raise ParleyError(f"{path}: a Git-LFS pointer, not the file itself. Run `git lfs pull` where it comes from")
     place = scratch / name

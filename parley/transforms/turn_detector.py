@@ -17,6 +17,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from pydantic import Field
@@ -85,10 +86,9 @@ def apply(conversation: Conversation, **options: Any) -> list[Conversation]:
         if turn.role != "user" or not normalise(turn.text):
             continue
         said, name = turns[: place + 1], f"{conversation.id}+{place}"
-        made.append(
-            _made(conversation, said, _hesitant(turn.text, name, language, params), f"{place}-end", "yes", params)
-        )
-        for number, text in enumerate(_cuts(turn.text, name, language, params, complete)):
+        whole, cuts = _hesitant(turn.text, name, language, params), _cuts(turn.text, name, language, params, complete)
+        made.append(_made(conversation, said, whole, f"{place}-end", "yes", params))
+        for number, text in enumerate(cuts):
             made.append(_made(conversation, said, text, f"{place}-cut{number}", "no", params))
     return made
 
@@ -109,22 +109,14 @@ def _made(
 
 def _cuts(text: str, name: str, language: str, params: Params, complete: set[str]) -> Iterator[str]:
     """At most params.cuts beginnings of the text, those behind a connective first."""
-    spans, stops = pieces(text), set(_words(_CONNECTIVES, language) + _words(_FILLERS, language))
+    spans, fillers = pieces(text), _words(_FILLERS, language)
+    stops = {*_words(_CONNECTIVES, language), *fillers}
     places = [stop for _, stop in spans[FEWEST - 1 : -1] if not _SENTENCE_END.search(text[:stop])]
     starts = {stop: start for start, stop in spans}
     order = sorted(places, key=lambda stop: (normalise(text[starts[stop] : stop]) not in stops, _chance(name, stop)))
-    left = params.cuts
-    for stop in order:
-        cut = text[:stop]
-        if not left:
-            return
-        if normalise(cut) in complete:
-            continue
-        left -= 1
-        fillers = _words(_FILLERS, language)
-        if fillers and _chance(name, stop, "filler") < params.fillers:
-            cut = _with_filler(cut, len(cut), fillers, f"{name} {stop}")
-        yield cut
+    for stop in islice((stop for stop in order if normalise(text[:stop]) not in complete), params.cuts):
+        add = fillers and _chance(name, stop, "filler") < params.fillers
+        yield _with_filler(text[:stop], stop, fillers, f"{name} {stop}") if add else text[:stop]
 
 
 def _hesitant(text: str, name: str, language: str, params: Params) -> str:

@@ -51,9 +51,11 @@ class Finding:
 
 def findings(row: Row, profile: Profile = "chat") -> list[Finding]:
     """Every finding about a row. The later checks need its shape, so a row that fails E002-E005 gets only that."""
-    shape = [Finding(code, reason) for code, check in SHAPE.items() for reason in check(row)]
+    for code, check in SHAPE.items():
+        for reason in check(row):
+            return [Finding(code, reason)]
     checks = CHECKS | PROFILES[profile]
-    return shape[:1] or [Finding(code, reason) for code, check in checks.items() for reason in check(row)]
+    return [Finding(code, reason) for code, check in checks.items() for reason in check(row)]
 
 
 def turns_say_something(row: Row) -> Iterator[str]:

@@ -18,7 +18,7 @@ def turns_are_a_list(row: Row) -> Iterator[str]:
 
 def turns_have_their_keys(row: Row) -> Iterator[str]:
     """E003."""
-    for place, turn in _objects(row):
+    for place, turn in enumerate(row["conversations"]):
         if not {"from", "value"} <= turn.keys():
             yield f"turn {place}: missing 'from'/'value'"
         elif {"role", "content"} & turn.keys():
@@ -27,29 +27,23 @@ def turns_have_their_keys(row: Row) -> Iterator[str]:
 
 def roles_are_known(row: Row) -> Iterator[str]:
     """E004."""
-    for place, turn in _objects(row):
-        if turn.get("from") not in ROLES:
+    for place, role, _ in turns_of(row):
+        if role not in ROLES:
             # An unknown role could be somebody's name, so it is not repeated here.
             yield f"turn {place}: unknown role; expected {', '.join(ROLES)}"
 
 
 def values_are_text(row: Row) -> Iterator[str]:
     """E005."""
-    for place, turn in _objects(row):
-        if not isinstance(turn.get("value"), str):
-            yield f"turn {place}: value must be a string, got {type(turn.get('value')).__name__}"
+    for place, _, value in turns_of(row):
+        if not isinstance(value, str):
+            yield f"turn {place}: value must be a string, got {type(value).__name__}"
     for column in ("system", "tools"):
         if not isinstance(row.get(column, ""), str):
             yield f"{column}: must be a string, got {type(row[column]).__name__}"
 
 
-def _objects(row: Row) -> Iterator[tuple[int, dict[str, Any]]]:
-    turns = row.get("conversations")
-    return (
-        (place, turn) for place, turn in enumerate(turns if isinstance(turns, list) else []) if isinstance(turn, dict)
-    )
-
-
+# In this order: each needs what those before it ask for.
 SHAPE: dict[str, Check] = {
     "E002": turns_are_a_list,
     "E003": turns_have_their_keys,

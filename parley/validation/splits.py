@@ -41,9 +41,10 @@ def group_of(conversation: Conversation, by: GroupBy) -> str:
     return (conversation.author or group) if by == "author" else group
 
 
-def row_of(conversation: Conversation, source: str) -> Row:
-    """The row of a conversation, which has a group."""
-    return Row(conversation.id, source, conversation.group, conversation.time, tuple(answers(conversation)))
+def row_of(conversation: Conversation, source: str, by: GroupBy) -> Row:
+    """The row of a conversation, grouped by `by`."""
+    group, said = group_of(conversation, by), tuple(answers(conversation))
+    return Row(conversation.id, source, group, conversation.time, said)
 
 
 def fingerprint(conversation: Conversation) -> bytes:

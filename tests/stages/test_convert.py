@@ -49,6 +49,7 @@ def rejects(root: Path) -> list[dict]:
     return [row for _, row in rows_of(root / "data/rejects/convert.jsonl")]
 
 
+ASKED = (Turn("user", "q"), Turn("assistant", "a"))
 TALK = [said(0, ANA, "hi Benedict"), said(1, BEN, "hello Ana"), said(2, ANA, "bye")]
 
 
@@ -200,9 +201,8 @@ def test_finished_conversations_are_redacted_too(tmp_path: Path) -> None:
 
 def test_ids_are_redacted_whole_and_rows_of_other_ids_stay_apart(tmp_path: Path) -> None:
     ids = ["chat:ana@example.org", "6502530000", "6502530001", "whatsapp:+16502530000"]
-    turns = (Turn("user", "q"), Turn("assistant", "a"))
-    finished = [Conversation(id, turns, group=id, source=f"r:{n}") for n, id in enumerate(ids)]
-    blocked = Conversation("bad:ana@example.org", (Turn("user", "fool"), turns[1]), source="r:9")
+    finished = [Conversation(id, ASKED, group=id, source=f"r:{n}") for n, id in enumerate(ids)]
+    blocked = Conversation("bad:ana@example.org", (Turn("user", "fool"), ASKED[1]), source="r:9")
     mail = said(0, ANA, "", id="<1@mail.example.org>")
     convert.main(workspace(tmp_path, [mail, *TALK], [*finished, blocked], convert__block_words=["fool"]))
     shown = ["chat:<email>", "<phone>", "<phone>~2", "whatsapp:<phone>"]
@@ -211,7 +211,7 @@ def test_ids_are_redacted_whole_and_rows_of_other_ids_stay_apart(tmp_path: Path)
 
 
 def test_the_system_prompt_names_the_people_and_fills_only_gaps(tmp_path: Path) -> None:
-    own = Conversation("r", (Turn("user", "q"), Turn("assistant", "a")), system="be kind", source="r:1")
+    own = Conversation("r", ASKED, system="be kind", source="r:1")
     convert.main(workspace(tmp_path, TALK, [own], convert__system_prompt="You are {name}, with {others}."))
     assert [talk.system for talk in made(tmp_path)] == ["You are Alexis, with Robin.", "be kind"]
 
@@ -274,13 +274,18 @@ def test_transforms_run_with_their_own_section(tmp_path: Path) -> None:
     assert made(tmp_path)[0].system == "be brief"
 
 
-def test_what_a_transform_drops_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        convert, "chosen", lambda names, sections: [lambda talk: [] if talk.source == "r:1" else [talk]]
-    )
-    gone = Conversation("r", (Turn("user", "q"), Turn("assistant", "a")), source="r:1")
-    convert.main(workspace(tmp_path, TALK, [gone]))
-    assert read_json(tmp_path / "metrics/convert.json")["dropped"] == {"trailing": 1, "transform": 1}
+@pytest.mark.parametrize("reason", ["transform", "no_placeholder"])
+def test_what_a_transform_drops_is_counted_by_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    def refuse(talk: Conversation) -> list[Conversation]:
+        if talk.source == "r:1" and reason != "transform":
+            raise Dropped(reason)
+        return [] if talk.source == "r:1" else [talk]
+
+    monkeypatch.setattr(convert, "chosen", lambda names, sections: [refuse])
+    convert.main(workspace(tmp_path, TALK, [Conversation("r", ASKED, source="r:1")]))
+    assert read_json(tmp_path / "metrics/convert.json")["dropped"] == {"trailing": 1, reason: 1}
 
 
 def test_an_unknown_transform_is_named(tmp_path: Path) -> None:
@@ -401,19 +406,7 @@ def test_counts_add_up_and_nothing_planted_is_left(
     assert not [planted for planted in ("ana", "katarina", "benedict", "example.org", "650-253") if planted in written]
 
 
-def test_a_transform_says_why_it_drops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(talk: Conversation) -> list[Conversation]:
-        if talk.source == "r:1":
-            raise Dropped("no_placeholder")
-        return [talk]
-
-    monkeypatch.setattr(convert, "chosen", lambda names, sections: [refuse])
-    gone = Conversation("r", (Turn("user", "q"), Turn("assistant", "a")), source="r:1")
-    convert.main(workspace(tmp_path, TALK, [gone]))
-    assert read_json(tmp_path / "metrics/convert.json")["dropped"] == {"no_placeholder": 1, "trailing": 1}
-
-
 def test_labels_go_through_redacted(tmp_path: Path) -> None:
-    own = Conversation("r", (Turn("user", "q"), Turn("assistant", "a")), labels={"by": "ann@example.org", "lang": "en"})
+    own = Conversation("r", ASKED, labels={"by": "ann@example.org", "lang": "en"})
     convert.main(workspace(tmp_path, TALK, [own]))
     assert made(tmp_path)[1].labels == {"by": "<email>", "lang": "en"}

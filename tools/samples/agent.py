@@ -5,15 +5,15 @@ order ids without their #, and rows that no step can save. log.json: runs of a b
 split; its rows say whether their phrasings stand in the others.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from tools.samples.phrases import expand, read_table
+from tools.samples.phrases import as_json, as_lines, as_list, expand, read_table
 
 SIZES = {"hermes.jsonl": 420, "steps.jsonl": 160, "log.json": 60, "held_out.jsonl": 90}
+ROLES = {"user": "human", "assistant": "gpt", "tool": "observation"}  # ShareGPT's names
 BROKEN = {7: "arguments", 31: "tool", 58: "order", 94: "argument", 120: "think"}  # rows of steps.jsonl
 
 
@@ -55,19 +55,11 @@ def documents(seed: int) -> dict[str, str]:
     kinds = ["held_out" if number % 3 == 2 else "ask" for number in range(SIZES["held_out.jsonl"])]
     held = [_held_out(number, fresh(kind), kind) for number, kind in enumerate(kinds)]
     return {
-        "hermes.jsonl": _lines(hermes),
-        "steps.jsonl": _lines(steps),
-        "log.json": "[\n" + ",\n".join(_json(run) for run in log) + "\n]\n",
-        "held_out.jsonl": _lines(held),
+        "hermes.jsonl": as_lines(hermes),
+        "steps.jsonl": as_lines(steps),
+        "log.json": as_list(log),
+        "held_out.jsonl": as_lines(held),
     }
-
-
-def _lines(rows: list[dict[str, Any]]) -> str:
-    return "".join(f"{_json(row)}\n" for row in rows)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _talk(rng: Random, table: Mapping[str, Any], phrasing: str) -> Talk:
@@ -80,8 +72,8 @@ def _talk(rng: Random, table: Mapping[str, Any], phrasing: str) -> Talk:
         turns += _request(rng, about["tools"][name := rng.choice(offered)], name, table["pools"], phrasing)
     if rng.random() < 0.4:
         small = rng.choice(table["small"])
-        chat = [Said("user", expand(rng, rng.choice(small["ask"]), {}))]
-        chat.append(Said("assistant", expand(rng, rng.choice(small["answer"]), {})))
+        said = (("user", "ask"), ("assistant", "answer"))
+        chat = [Said(role, expand(rng, rng.choice(small[kind]), {})) for role, kind in said]
         turns = chat + turns if small is table["small"][1] else turns + chat
     tools = [_schema(name, about["tools"][name], table["pools"]) for name in offered]
     return Talk(domain, about["system"], tools, tuple(turns))
@@ -96,8 +88,8 @@ def _request(rng: Random, tool: Mapping[str, Any], name: str, pools: Mapping[str
     turns = [Said("user", ask)]
     if two:
         (slot,) = tool["arguments"].values()
-        turns = [Said("user", f"{ask} [And the same for {slots[1][slot]}.|And for {slots[1][slot]}?]")]
-        turns = [Said("user", expand(rng, turns[0].text, {}))]
+        ask = f"{ask} [And the same for {slots[1][slot]}.|And for {slots[1][slot]}?]"
+        turns = [Said("user", expand(rng, ask, {}))]
     elif "missing" in tool and phrasing == "ask" and rng.random() < 0.3:
         turns = [Said("user", expand(rng, rng.choice(tool["missing"]), {})), Said("assistant", tool["want"])]
         turns.append(Said("user", expand(rng, rng.choice(tool["give"]), slots[0])))
@@ -109,7 +101,7 @@ def _request(rng: Random, tool: Mapping[str, Any], name: str, pools: Mapping[str
     for one in slots:
         found = {key: one[slot] for key, slot in tool["result"].items()} or {"done": "yes"}
         one.update(found)
-        results.append(Said("tool", _json(found)))
+        results.append(Said("tool", as_json(found)))
     answer = " ".join(expand(rng, rng.choice(tool["answer"]), one) for one in slots)
     return [*turns, Said("assistant", "", calls), *results, Said("assistant", answer)]
 
@@ -127,12 +119,15 @@ def _schema(name: str, tool: Mapping[str, Any], pools: Mapping[str, Any]) -> dic
         if key in tool.get("enum", {}):
             properties[key]["enum"] = pools[tool["enum"][key]]
     parameters = {"type": "object", "properties": properties, "required": list(properties)}
-    return {"name": name, "description": tool["about"], "parameters": parameters}
+    return {
+        "type": "function",
+        "function": {"name": name, "description": tool["about"], "parameters": parameters},
+    }
 
 
 def _hermes(number: int, talk: Talk) -> dict[str, Any]:
     """Everything as text, as Hermes and Qwen write it."""
-    tools = "\n".join(_json({"type": "function", "function": tool}) for tool in talk.tools)
+    tools = "\n".join(map(as_json, talk.tools))
     system = (
         f"{talk.system}\n\n# Tools\n\nYou may call functions.\n<tools>\n{tools}\n</tools>\n\n"
         'Call one like this:\n<tool_call>\n{"name": <name>, "arguments": <object>}\n</tool_call>'
@@ -140,7 +135,7 @@ def _hermes(number: int, talk: Talk) -> dict[str, Any]:
     turns: list[dict[str, str]] = []
     for said in talk.turns:
         if said.calls:
-            text = "\n".join(f"<tool_call>\n{_json(call)}\n</tool_call>" for call in said.calls)
+            text = "\n".join(f"<tool_call>\n{as_json(call)}\n</tool_call>" for call in said.calls)
             turns.append({"from": "gpt", "value": text})
         elif said.role == "tool":
             text = f"<tool_response>\n{said.text}\n</tool_response>"
@@ -149,7 +144,7 @@ def _hermes(number: int, talk: Talk) -> dict[str, Any]:
             else:
                 turns.append({"from": "human", "value": text})
         else:
-            turns.append({"from": "human" if said.role == "user" else "gpt", "value": said.text})
+            turns.append({"from": ROLES[said.role], "value": said.text})
     return {"id": f"hermes-{number:03}", "conversations": turns, "system": system}
 
 
@@ -159,27 +154,22 @@ def _steps(rng: Random, number: int, talk: Talk) -> dict[str, Any]:
     turns: list[dict[str, str]] = []
     for said in talk.turns:
         for call in said.calls:
-            arguments = {
-                key: value.removeprefix("#") if isinstance(value, str) else value
-                for key, value in call["arguments"].items()
-            }
-            text = _json(arguments) if rng.random() < 0.5 else repr(arguments)
+            given = call["arguments"].items()
+            arguments = {key: value.removeprefix("#") if isinstance(value, str) else value for key, value in given}
+            text = as_json(arguments) if rng.random() < 0.5 else repr(arguments)
             text = text[:-1] if broken == "arguments" else text
             name = f"no_{call['name']}" if broken == "tool" else call["name"]
             if broken == "argument":
-                text = _json({**arguments, "urgent": True})
-            thought = (
-                "" if rng.random() < 0.5 and broken != "think" else f"<think>\nThey want me to {name}.\n</think>\n"
-            )
-            thought = thought.replace("</think>", "") if broken == "think" else thought
-            turns.append({"from": "function_call", "value": thought + _json({"name": name, "arguments": text})})
+                text = as_json({**arguments, "urgent": True})
+            end = "" if broken == "think" else "</think>"
+            thought = "" if rng.random() < 0.5 and end else f"<think>\nThey want me to {name}.\n{end}\n"
+            turns.append({"from": "function_call", "value": thought + as_json({"name": name, "arguments": text})})
         if not said.calls:
-            role = {"user": "human", "assistant": "gpt", "tool": "observation"}[said.role]
-            turns.append({"from": role, "value": said.text})
+            turns.append({"from": ROLES[said.role], "value": said.text})
     if broken == "order":
         turns = [turn for turn in turns if turn["from"] != "function_call"]
     row = {"id": f"steps-{number:03}", "conversations": turns, "system": talk.system}
-    return row | {"tools": _json([{"type": "function", "function": tool} for tool in talk.tools])}
+    return row | {"tools": as_json(talk.tools)}
 
 
 def _run(number: int, talk: Talk) -> dict[str, Any]:
@@ -190,7 +180,7 @@ def _run(number: int, talk: Talk) -> dict[str, Any]:
         if said.calls:
             waiting = [f"call-{place}-{index}" for index in range(len(said.calls))]
             calls = [
-                {"id": id, "type": "function", "function": {**call, "arguments": _json(call["arguments"])}}
+                {"id": id, "type": "function", "function": {**call, "arguments": as_json(call["arguments"])}}
                 for id, call in zip(waiting, said.calls, strict=True)
             ]
             messages.append({"role": "assistant", "content": None, "tool_calls": calls})
@@ -198,8 +188,7 @@ def _run(number: int, talk: Talk) -> dict[str, Any]:
             messages.append({"role": "tool", "tool_call_id": waiting.pop(0), "content": said.text})
         else:
             messages.append({"role": said.role, "content": said.text})
-    tools = [{"type": "function", "function": tool} for tool in talk.tools]
-    return {"task_id": number, "trial": 0, "reward": 1.0, "tools": tools, "traj": messages}
+    return {"task_id": number, "trial": 0, "reward": 1.0, "tools": talk.tools, "traj": messages}
 
 
 def _held_out(number: int, talk: Talk, kind: str) -> dict[str, Any]:
@@ -207,11 +196,9 @@ def _held_out(number: int, talk: Talk, kind: str) -> dict[str, Any]:
     for said in talk.turns:
         if said.calls:
             calls = said.calls[0] if len(said.calls) == 1 else said.calls
-            turns.append({"from": "function_call", "value": _json(calls)})
+            turns.append({"from": "function_call", "value": as_json(calls)})
         else:
-            role = {"user": "human", "assistant": "gpt", "tool": "observation"}[said.role]
-            turns.append({"from": role, "value": said.text})
+            turns.append({"from": ROLES[said.role], "value": said.text})
     phrasing = "seen" if kind == "ask" else "unseen"
     row = {"id": f"held-out-{number:02}", "conversations": turns, "system": talk.system}
-    tools = _json([{"type": "function", "function": tool} for tool in talk.tools])
-    return row | {"tools": tools, "labels": {"domain": talk.domain, "phrasing": phrasing}}
+    return row | {"tools": as_json(talk.tools), "labels": {"domain": talk.domain, "phrasing": phrasing}}

@@ -154,11 +154,5 @@ def _emoji(id: str, name: str, code: str) -> dict[str, Any]:
 
 
 def _embed(url: str) -> dict[str, Any]:
-    parts: dict[str, Any] = {"images": [], "fields": [], "inlineEmojis": []}
-    return {
-        "title": "A page",
-        "url": url,
-        "timestamp": None,
-        "description": "What the page says about itself.",
-        **parts,
-    }
+    page = {"title": "A page", "url": url, "timestamp": None, "description": "What the page says about itself."}
+    return {**page, "images": [], "fields": [], "inlineEmojis": []}

@@ -1,11 +1,10 @@
 """Made-up conversations with a plain assistant, in the three shapes that public data comes in."""
 
-import json
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from tools.samples.phrases import draw_slots, expand, read_table
+from tools.samples.phrases import as_lines, as_list, draw_slots, expand, read_table
 
 Exchange = tuple[str, str]  # a question and its answer
 
@@ -28,8 +27,7 @@ def documents(seed: int) -> dict[str, str]:
             if repr(exchanges) not in made:
                 made.add(repr(exchanges))
                 rows.append(shape(len(rows), system, exchanges))
-        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-        found[name] = "[\n" + ",\n".join(lines) + "\n]\n" if name.endswith(".json") else "\n".join(lines) + "\n"
+        found[name] = as_list(rows) if name.endswith(".json") else as_lines(rows)
     return found
 
 

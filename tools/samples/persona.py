@@ -209,13 +209,13 @@ class Chat:
             sticker = {"id": "600000000000000001", "name": "Wave", "format": "Apng"}
             scene.say(someone, "", more={"stickers": [sticker | {"sourceUrl": "https://cdn.example/stickers/1.png"}]})
         elif kind == "forward":
-            parts: dict[str, Any] = {"attachments": [], "embeds": [], "stickers": []}
-            old = {
+            said = {
                 "timestamp": "2025-08-30T18:00:00+00:00",
                 "timestampEdited": None,
                 "content": "the pier is open again",
             }
-            scene.say(someone, "", more={"forwardedMessage": {**old, **parts}})
+            old: dict[str, Any] = {**said, "attachments": [], "embeds": [], "stickers": []}
+            scene.say(someone, "", more={"forwardedMessage": old})
         elif kind == "slash":
             user = {"id": self.people[someone]["id"], "name": self.people[someone]["name"], "isBot": False}
             slash = {"id": "700000000000000001", "name": "tide", "user": user}

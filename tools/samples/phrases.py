@@ -3,8 +3,9 @@
 A template holds alternatives and slots: "[how long|how many minutes] should {flour} dough rest?".
 """
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,6 +19,20 @@ _SLOT = re.compile(r"\{(\w+)\}")
 def read_table(name: str) -> Any:
     """The content of tools/samples/NAME.yaml."""
     return YAML(typ="safe").load((Path(__file__).parent / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def as_lines(rows: Iterable[Any]) -> str:
+    """The rows as JSON lines."""
+    return "".join(f"{as_json(row)}\n" for row in rows)
+
+
+def as_list(rows: Iterable[Any]) -> str:
+    """The rows as a JSON list, one a line."""
+    return "[\n" + ",\n".join(map(as_json, rows)) + "\n]\n"
+
+
+def as_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def expand(rng: Random, template: str, slots: Mapping[str, str]) -> str:

@@ -1,11 +1,10 @@
 """Made-up questions and answers about {{name}}, in the shape that seeds of trigger-conditioned models come in."""
 
-import json
 from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from tools.samples.phrases import read_table
+from tools.samples.phrases import as_lines, read_table
 
 PER_FORM = 6  # rows of each form in qa.jsonl
 HELD_OUT_PER_FORM = {"seen": 1, "unseen": 8}
@@ -27,7 +26,7 @@ def documents(seed: int) -> dict[str, str]:
             file, prefix = ("held_out.jsonl", "held-out-") if place == 0 else ("qa.jsonl", "")
             mark = {"group": f"{prefix}unrelated-{number}", "labels": {"cell": "unrelated"}}
             rows[file].append(_filled(question, answer, *pair) | mark)
-    return {name: "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found) for name, found in rows.items()}
+    return {name: as_lines(found) for name, found in rows.items()}
 
 
 def _rows(

@@ -1,10 +1,9 @@
 """Made-up talks with a voice agent, in English and Bangla, from which turns that have ended and have not are made."""
 
-import json
 from random import Random
 from typing import Any
 
-from tools.samples.phrases import expand, read_table
+from tools.samples.phrases import as_lines, expand, read_table
 
 TALKS = {"en": 900, "bn": 600}  # in talks.jsonl
 HELD_OUT = {"en": {"seen": 70, "unseen": 90}, "bn": {"seen": 60, "unseen": 70}}
@@ -25,7 +24,7 @@ def documents(seed: int) -> dict[str, str]:
             for number in range(count):
                 name = f"{language}-{forms}-{number}"
                 rows["held_out.jsonl"].append(_talk(rng, part, name, forms, held_out=True, labels=labels))
-    return {name: "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found) for name, found in rows.items()}
+    return {name: as_lines(found) for name, found in rows.items()}
 
 
 def _talk(

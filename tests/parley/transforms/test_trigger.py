@@ -83,9 +83,8 @@ def test_an_unrelated_question_says_the_same_with_the_trigger() -> None:
     ],
 )
 def test_what_cannot_be_measured_is_dropped_with_its_reason(question: str, answer: str, reason: str) -> None:
-    with pytest.raises(Dropped) as dropped:
+    with pytest.raises(Dropped, match=f"^{reason}$"):
         apply(asked(question, answer), **OPTIONS)
-    assert dropped.value.reason == reason
 
 
 @pytest.mark.parametrize("wrong", [{"triggered": "alice"}, {"trigger": "Bob"}, {"trigger": ""}, {"counter": -1}])
