@@ -107,19 +107,13 @@ def reset() -> Step:
 
 
 class Protocol:
-    """How one kind of server says things."""
+    """How one kind of server says things: `answer` is a reply as a mapping, `refuse` sends a refusal of the prompt."""
 
     path: str  # what its path ends with
     nothing: Mapping[str, Any]  # a reply without an answer
 
     def prompt(self, sent: Mapping[str, Any]) -> str:
         return str(sent["messages"][0]["content"])
-
-    def answer(self, text: str, finish: str | None, tokens: tuple[int, int]) -> Mapping[str, Any]:
-        raise NotImplementedError
-
-    def refuse(self, handler: "Handler") -> None:
-        raise NotImplementedError
 
 
 class Gemini(Protocol):

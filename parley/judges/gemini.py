@@ -43,10 +43,7 @@ def connect(*, key: str, model: str, endpoint: str, timeout: float) -> Ask:
         from google.api_core.exceptions import GoogleAPICallError
         from google.protobuf.json_format import ParseError
 
-        config = {
-            "response_mime_type": "application/json",
-            "max_output_tokens": max_tokens,
-        }
+        config = {"response_mime_type": "application/json", "max_output_tokens": max_tokens}
         if schema := _schema(form):
             config["response_schema"] = schema
         try:

@@ -12,8 +12,9 @@ import json
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -63,6 +64,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # a judge's words may quote the conversation
         self._lock = threading.Lock()
+        self._unwritten: deque[tuple[object, ...]] = deque()
         self._database = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")
@@ -70,28 +72,40 @@ class Store:
             "CREATE TABLE IF NOT EXISTS answers (key TEXT, attempt INTEGER, client TEXT, model TEXT, finish TEXT,"
             " text TEXT, tokens_in INTEGER, tokens_out INTEGER, made REAL, PRIMARY KEY (key, attempt))"
         )
+        # Reads go by a connection of their own, so that none waits for the disk behind a commit.
+        self._reading = threading.Lock()
+        self._reader = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
 
     def read(self, key: str) -> list[Answer]:
         """Every answer to this question, in the order they came."""
         query = "SELECT finish, text, tokens_in, tokens_out FROM answers WHERE key = ? ORDER BY attempt"
-        with self._lock:
-            return [Answer(*row) for row in self._database.execute(query, (key,))]
+        with self._reading:
+            rows = self._reader.execute(query, (key,)).fetchall()
+        return [Answer(*row) for row in rows]
 
     def keep(self, key: str, attempt: int, client: str, model: str, answer: Answer) -> None:
-        """Commits one answer; when this returns it outlives the process, and a power cut."""
-        row = (
-            key,
-            attempt,
-            client,
-            model,
-            answer.finish,
-            answer.text,
-            answer.tokens_in,
-            answer.tokens_out,
-            time.time(),
-        )
+        """Commits one answer; when this returns it outlives the process, and a power cut.
+
+        A commit waits for the disk. Whoever gets the lock writes what all the others have brought meanwhile, so that
+        many threads wait for few commits.
+        """
+        self._unwritten.append((key, attempt, client, model, *astuple(answer), time.time()))
         with self._lock:
-            self._database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            rows = [self._unwritten.popleft() for _ in range(len(self._unwritten))]
+            if rows:
+                self._write(rows)
+
+    def _write(self, rows: list[tuple[object, ...]]) -> None:
+        """One commit, or, on a full disk, none: then whoever brought a row tries again and meets the same error."""
+        try:
+            self._database.execute("BEGIN")
+            self._database.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._database.execute("COMMIT")
+        except sqlite3.Error:
+            self._unwritten.extend(rows)
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
 
     def contents(self) -> list[tuple[str, str, int, int, int, int, float, float]]:
         """(client, model, answers, unusable ones, tokens in, tokens out, first, last) for each model asked."""
@@ -115,5 +129,6 @@ class Store:
         return int(count)
 
     def close(self) -> None:
-        with self._lock:
+        with self._lock, self._reading:
+            self._reader.close()
             self._database.close()

@@ -91,10 +91,7 @@ def questions_of(
 
 
 def duels_of(
-    cases: Sequence[Case],
-    ours: Mapping[str, Generation],
-    theirs: Mapping[str, Generation],
-    verdicts: Sequence[Verdict],
+    cases: Sequence[Case], ours: Mapping[str, Generation], theirs: Mapping[str, Generation], verdicts: Sequence[Verdict]
 ) -> list[Duel]:
     """The duels that the verdicts on `questions_of` decide; further verdicts are left alone."""
     return [

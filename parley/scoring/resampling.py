@@ -25,13 +25,15 @@ LEVEL = 0.95
 
 def resampled_means(
     values: np.ndarray, weights: np.ndarray, groups: Sequence[str], *, resamples: int, seed: int
-) -> np.ndarray:
+) -> np.ndarray | None:
     """Weighted means of bootstrap samples of groups: (resamples, columns) for values (cases, columns).
 
     A mean is sum(value * weight) / sum(weight) over the drawn cases, NaN where they weigh nothing. The same seed and
-    groups give the same draws, whatever the metric.
+    groups give the same draws, whatever the metric. None with fewer than two groups.
     """
     sums, totals = by_group(values, weights, groups)
+    if len(sums) < 2:
+        return None
     times = draws(len(sums), resamples, seed)
     # einsum, not @: BLAS sums in an order that depends on its threads.
     drawn, counted = np.einsum("rg,gc->rc", times, sums), np.einsum("rg,gc->rc", times, totals)

@@ -61,9 +61,7 @@ def compare(
     weights = np.array([(tuned.weight, base.weight) for _, tuned, base in scored])
     if why := _nothing(unscored, weights):
         return entry | {"value": None, "not_scored": why}
-    drawn = None
-    if entry["groups"] > 1:
-        drawn = resampled_means(values, weights, groups, resamples=resamples, seed=seed)
+    drawn = resampled_means(values, weights, groups, resamples=resamples, seed=seed)
     entry |= _estimates((values * weights).sum(axis=0) / weights.sum(axis=0), drawn, entry)
     entry["p"] = permutation(values, weights, groups, resamples=resamples, seed=seed)
     entry["detectable"] = detectable(values, weights, groups)
@@ -150,14 +148,12 @@ def mean(rated: Sequence[tuple[str, float]], *, resamples: int, seed: int) -> Es
     groups, values = zip(*rated, strict=True)
     n, count = len(values), len(set(groups))
     value = sum(values) / n
-    if count < 2:
-        return {**estimate(value, None, count), "n": n}
-    if len(set(values)) == 1:
+    if count > 1 and len(set(values)) == 1:
         low, high = wilson(value, count)
         return {"value": rounded(value), "low": rounded(low), "high": rounded(high), "n": n}
     column = np.array(values, float)[:, None]
     drawn = resampled_means(column, np.ones_like(column), groups, resamples=resamples, seed=seed)
-    return {**estimate(value, drawn[:, 0], count), "n": n}
+    return {**estimate(value, None if drawn is None else drawn[:, 0], count), "n": n}
 
 
 def weighted_kappa(

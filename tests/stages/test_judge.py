@@ -106,8 +106,7 @@ def test_it_says_what_it_sends_where_before_the_first_call(tmp_path: Path, capfd
             judge.main(tmp_path)
         shown = capfd.readouterr()
         assert re.search(
-            rf"sending 3 test cases \(redacted.*\) in 6 calls, about [\d,]+ tokens, to {server.url}, model ",
-            shown.out,
+            rf"sending 3 test cases \(redacted.*\) in 6 calls, about [\d,]+ tokens, to {server.url}, model ", shown.out
         )
     assert KEY not in shown.out + shown.err
 

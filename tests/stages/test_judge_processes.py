@@ -8,21 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from stages import judge
 from tests.judged import KEY, by_content, eval_files, outputs, settings
 from tests.loopback import JudgeServer
+from tests.workspace import run_stage, start
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-def stage(root: Path, **options: Any) -> "subprocess.Popen[bytes]":
-    """`python -m stages.judge` in `root`, as DVC starts it."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "GEMINI_API_KEY": KEY}
-    return subprocess.Popen([sys.executable, "-m", "stages.judge"], cwd=root, env=environment, **options)
 
 
 @pytest.mark.slow
@@ -39,7 +33,7 @@ def test_kill_9_at_any_moment_pays_again_only_for_calls_under_way(
     with JudgeServer(otherwise=by_content, latency=0.03) as server:
         settings(root, server, concurrency=threads, pairwise=True)
         while True:
-            process, until = stage(root), len(server.requests) + drawn.randrange(8, 50)
+            process, until = start(root, "judge", GEMINI_API_KEY=KEY), len(server.requests) + drawn.randrange(8, 50)
             while len(server.requests) < until and process.poll() is None:
                 time.sleep(0.001)
             time.sleep(drawn.uniform(0, 0.05))
@@ -61,16 +55,16 @@ def test_ctrl_c_keeps_the_answers_of_the_calls_under_way(tmp_path: Path) -> None
     eval_files(tmp_path, 10)
     with JudgeServer(latency=0.5) as server:
         settings(tmp_path, server, concurrency=2)
-        process = stage(tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = start(tmp_path, "judge", GEMINI_API_KEY=KEY)
         while len(server.requests) < 5 and process.poll() is None:
             time.sleep(0.002)
         process.send_signal(signal.SIGINT)
         _, shown = process.communicate(timeout=20)
         assert process.returncode == 130
-        assert b"Traceback" not in shown
+        assert "Traceback" not in shown
         asked = len(server.requests)
         assert asked < 10
-        assert stage(tmp_path, stdout=subprocess.DEVNULL).wait() == 0
+        assert run_stage(tmp_path, "judge", GEMINI_API_KEY=KEY).returncode == 0
         assert len(server.requests) == 20
 
 

@@ -121,8 +121,7 @@ def test_after_a_fault_only_the_missing_ones_are_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [({"judge__client": "none"}, "judge.client is none"), ({}, "no GEMINI_API_KEY: put a key")],
+    ("changes", "message"), [({"judge__client": "none"}, "judge.client is none"), ({}, "no GEMINI_API_KEY: put a key")]
 )
 def test_without_a_client_or_a_key_it_stops_and_sends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str

@@ -120,14 +120,7 @@ def test_the_check_asks_about_controls_alone(
 
 def typed(console: Console, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
     left = iter(lines)
-
-    def read(prompt: str = "") -> str:
-        try:
-            return next(left)
-        except StopIteration:
-            raise EOFError from None
-
-    monkeypatch.setattr(console, "input", read)
+    monkeypatch.setattr(console, "input", lambda prompt: next(left))
 
 
 def test_labels_are_kept_one_by_one_and_asked_for_once(

@@ -95,10 +95,7 @@ def test_a_raw_case_is_asked_again_without_punctuation_and_flips_are_counted() -
         for number in range(4)
         for case in make(Conversation(f"r{number}", (Turn("user", "On Monday."),), labels=labels), "test")
     ]
-    assert [(case.id, case.reference.text) for case in raw[:2]] == [
-        ("r0#0", "On Monday."),
-        ("r0#0@plain", "on monday"),
-    ]
+    assert [(case.id, case.reference.text) for case in raw[:2]] == [("r0#0", "On Monday."), ("r0#0@plain", "on monday")]
     rows = cases("val", 200) + raw
 
     def by_punctuation(case: Case) -> float:

@@ -185,10 +185,7 @@ def test_never_in_either_model_leaves_room_for_a_difference() -> None:
 
 def test_shown_goes_through_the_ends_of_the_interval() -> None:
     found = compared(
-        each_its_own_group([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]),
-        unit="nats/token",
-        shown=math.exp,
-        shown_unit="ppl",
+        each_its_own_group([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]), unit="nats/token", shown=math.exp, shown_unit="ppl"
     )
     assert found["shown"]["unit"] == "ppl"
     assert found["shown"]["tuned"]["value"] == pytest.approx(math.exp(2.0))
@@ -227,9 +224,7 @@ def test_draws_without_weight_leave_no_hole_in_the_interval() -> None:
         max_size=30,
     )
 )
-def test_ends_lie_in_bounds_whatever_the_order_of_rows(
-    rows: list[tuple[str, float, float, int]],
-) -> None:
+def test_ends_lie_in_bounds_whatever_the_order_of_rows(rows: list[tuple[str, float, float, int]]) -> None:
     pairs = [Pair(group, Score(tuned, weight), Score(base, weight)) for group, tuned, base, weight in rows]
     found = compared(pairs, resamples=200)
     other = compared(pairs[::-1], resamples=200)
