@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from bench.train import BATCH_ROWS, ROOT, parley, prepare
@@ -24,17 +23,25 @@ from parley.training.memory import Run, estimate
 METHODS = {"full": ("full", "none"), "LoRA": ("lora", "none"), "QLoRA": ("lora", "nf4")}
 
 
+# A small process between: the kernel counts what the one that starts another holds to that one's peak.
+START = """
+import os, subprocess, sys, time
+start = time.monotonic()
+_, status, usage = os.wait4(subprocess.Popen(sys.argv[1:], stdout=2).pid, 0)
+print(time.monotonic() - start, usage.ru_maxrss)
+sys.exit(status != 0)
+"""
+
+
 def measured(command: list[str], place: Path, **environment: str) -> tuple[float, float]:
     """Seconds of a process, and MB of its largest resident set; stops with what it said if it fails."""
-    start = time.monotonic()
-    with tempfile.TemporaryFile() as log:
-        known = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-        process = subprocess.Popen(command, cwd=place, env=known, stdout=log, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        if status:
-            log.seek(0)
-            sys.exit(f"{' '.join(command)} failed:\n{log.read().decode(errors='replace')}")
-    return time.monotonic() - start, usage.ru_maxrss / 1000 * 1.024
+    known = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    started = [sys.executable, "-S", "-c", START, *command]
+    done = subprocess.run(started, cwd=place, env=known, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
+    seconds, peak = map(float, done.stdout.split())
+    return seconds, peak * 1024 / 1e6
 
 
 def main() -> None:
