@@ -195,8 +195,9 @@ def split_by(params: Validate, rows: Collection[Row], seed: int) -> dict[str, Sp
     given = {row.group for row in rows if params.test_file and files[row.source] == params.test_file}
     if params.test_file and not given:
         known = sorted(set(files.values()))
+        drawn = " that validate.max_samples has drawn" if params.max_samples else ""
         raise ParleyError(
-            f"params.yaml: validate.test_file: no conversation comes from {params.test_file!r}"
+            f"params.yaml: validate.test_file: no conversation{drawn} comes from {params.test_file!r}"
             f"{near_misses(params.test_file, known)}; it is a file below ingest.input, as a row's `source` names it"
         )
     others = [row for row in rows if row.group not in given]
@@ -218,7 +219,9 @@ def enough(dealt: Mapping[int, Split], kept: Mapping[int, Row], params: Validate
     short = [f"{split} gets {sizes[split]}" for split in SPLITS if sizes[split] < params.min_split]
     if short:
         groups = len({kept[number].group for number in dealt})
-        unit, held = ("groups", f" in {groups} groups") if groups < len(dealt) else ("conversations", "")
+        unit, held = "conversations", ""
+        if groups < len(dealt):
+            unit, held = "groups", f" in {groups} groups" if groups > 1 else " in one group"
         least = math.ceil(params.min_split / min(params.val_fraction, params.test_fraction))
         raise ParleyError(
             f"too small to split: of {len(dealt)} conversations{held} {', '.join(short)}, and validate.min_split asks "

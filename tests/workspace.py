@@ -6,10 +6,13 @@ import os
 import random
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from parley.encoding.examples import Example
+from parley.files import read_json
+from parley.jsonl import rows_of
 from parley.params import read_yaml
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
@@ -40,6 +43,27 @@ def set_params(root: Path, **changes: Any) -> None:
             place = place[part]
         place[key] = copy.deepcopy(value)
     (root / "params.yaml").write_text(json.dumps(values), encoding="utf-8")  # which is YAML too
+
+
+def of_recipe(name: str, *sections: str) -> dict[str, Any]:
+    """A recipe's own settings of some sections, as `set_params` takes them."""
+    recipe = read_yaml(PARAMS.parent / f"recipes/{name}.yaml")
+    return {f"{section}__{key}": value for section in sections for key, value in recipe[section].items()}
+
+
+def walk_data(root: Path) -> dict[str, Counter[str]]:
+    """What ingest, convert and validate dropped, by reason; the counts of each are held against its rejects."""
+    from stages import convert, ingest, validate
+
+    found = {}
+    for stage, metrics in ((ingest, "ingest"), (convert, "convert"), (validate, "data")):
+        stage.main(root)
+        name = stage.__name__.rpartition(".")[2]
+        counts = read_json(root / f"metrics/{metrics}.json")
+        found[name] = Counter(row["code"] for _, row in rows_of(root / f"data/rejects/{name}.jsonl"))
+        assert counts["in"] == counts["out"] + found[name].total() > 0
+        assert found[name] == counts["dropped"]
+    return found
 
 
 def start(root: Path, stage: str, **environment: str) -> "subprocess.Popen[str]":

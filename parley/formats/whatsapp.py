@@ -31,6 +31,13 @@ HEADER = re.compile(
 PLACEHOLDER = re.compile(rf"{MARK}?<[^<>\n]{{3,100}}>|{MARK}?[^\n]{{1,200}}\.\w{{2,4}} \([^()\n]{{3,40}}\)")
 OMITTED = re.compile(rf"{MARK}[^\n]{{1,60}} omitted|{MARK}<[^<>\n]{{3,100}}>")
 EDITED = re.compile(rf"\s*{MARK}?<This message was edited>$")
+# Android writes no mark before what stands for a deleted message: in the languages known here.
+DELETED = re.compile(
+    r"(?:This message was deleted|You deleted this message|Diese Nachricht wurde gelöscht|"
+    r"Du hast diese Nachricht gelöscht|Ce message a été supprimé|Vous avez supprimé ce message|Se eliminó este mensaje|"
+    r"Eliminaste este mensaje|Mensagem apagada|Você apagou esta mensagem|Questo messaggio è stato eliminato|"
+    r"Hai eliminato questo messaggio|Данное сообщение удалено|Вы удалили данное сообщение)\.?"
+)
 HOUR = 3_600_000  # milliseconds
 
 Stamp = tuple[int, int, int]  # the three numbers of a date, in the file's order
@@ -91,7 +98,7 @@ def _message(body: str, channel: str, id: str, time: int, source: str) -> Messag
     first, _, caption = text.partition("\n")
     if OMITTED.fullmatch(first) or PLACEHOLDER.fullmatch(first):
         text, kind = caption, "message" if caption.strip() else "attachment"
-    elif text.startswith(MARK):
+    elif text.startswith(MARK) or DELETED.fullmatch(text):
         return _notice(channel, id, time, text, source)  # its "author" is the group, on an iPhone
     return Message(channel, id, time, author, (author,), text.replace(MARK, ""), source, kind=kind)
 

@@ -6,37 +6,23 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from workspace import set_params
+from workspace import of_recipe, set_params, walk_data
 
 from parley.errors import ParleyError
 from parley.files import read_json
 from parley.jsonl import rows_of
-from parley.params import read_yaml
 from parley.specialists.domain import domains
-from stages import convert, ingest, validate
 
 REAL = os.environ.get("PARLEY_REAL_DATA", "")
-RECIPE = read_yaml(Path(__file__).parents[2] / "recipes/agent.yaml")
 pytestmark = pytest.mark.skipif(not REAL, reason="PARLEY_REAL_DATA names no folder")
 
 
 def walk(root: Path, file: str) -> dict[str, Counter[str]]:
-    """What each arrow dropped, by reason; the counts are held against the rejects."""
-    changes = {
-        f"{part}__{key}": value for part in ("convert", "redact", "validate") for key, value in RECIPE[part].items()
-    }
+    """What each arrow dropped, by reason."""
+    changes = of_recipe("agent", "convert", "redact", "validate")
     changes |= {"ingest__input": f"{REAL}/{file}", "validate__test_file": "", "validate__min_split": 1}
     set_params(root, **changes)
-    found = {}
-    for stage, metrics in ((ingest, "ingest"), (convert, "convert"), (validate, "data")):
-        stage.main(root)
-        counts = read_json(root / f"metrics/{metrics}.json")
-        name = stage.__name__.rpartition(".")[2]
-        rejected = Counter(row["code"] for _, row in rows_of(root / f"data/rejects/{name}.jsonl"))
-        assert counts["in"] == counts["out"] + rejected.total() > 0
-        assert rejected == counts["dropped"]
-        found[name] = rejected
-    return found
+    return walk_data(root)
 
 
 def test_runs_of_tau_bench_without_tools_stay_and_are_warned_of(tmp_path: Path) -> None:

@@ -4,26 +4,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workspace import set_params
+from workspace import of_recipe, set_params, walk_data
 
 from parley.errors import ParleyError
 from parley.evaluation import cases_of
 from parley.files import read_json
 from parley.jsonl import rows_of
-from parley.params import read_yaml
 from parley.specialists.hermes import written
-from stages import convert, ingest, validate
 
 ROOT = Path(__file__).parents[2]
 
 
 def walk(root: Path, **changes: Any) -> list[dict[str, Any]]:
     """The training rows, after the recipe's own settings and `changes`."""
-    recipe = read_yaml(ROOT / "recipes/agent.yaml")
-    own = {f"{part}__{key}": value for part in ("convert", "redact", "validate") for key, value in recipe[part].items()}
+    own = of_recipe("agent", "convert", "redact", "validate")
     set_params(root, **own | {"ingest__input": str(ROOT / "data/samples/agent")} | changes)
-    for stage in (ingest, convert, validate):
-        stage.main(root)
+    walk_data(root)
     return [row for _, row in rows_of(root / "data/splits/train.jsonl")]
 
 

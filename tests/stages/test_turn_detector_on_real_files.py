@@ -6,36 +6,25 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from workspace import set_params
+from workspace import of_recipe, set_params, walk_data
 
 from parley.errors import ParleyError
 from parley.files import read_json
 from parley.jsonl import rows_of
-from parley.params import read_yaml
-from stages import convert, generate, ingest, score, validate
+from stages import generate, score
 
 REAL = os.environ.get("PARLEY_REAL_DATA", "")
-RECIPE = read_yaml(Path(__file__).parents[2] / "recipes/turn_detector.yaml")
 pytestmark = pytest.mark.skipif(not REAL, reason="PARLEY_REAL_DATA names no folder")
 
 
 def walk(root: Path, file: str, **more: float) -> Counter[tuple[str, str]]:
-    """How many turns of each language have ended and have not; counts are held against the rejects."""
-    sections = ("convert", "validate", "generate", "score")
-    changes = {f"{part}__{key}": value for part in sections for key, value in RECIPE[part].items()}
+    """How many turns of each language have ended and have not."""
+    changes = of_recipe("turn_detector", "convert", "validate", "generate", "score")
     changes |= {"ingest__input": f"{REAL}/{file}", "validate__test_file": "", "validate__min_split": 1, **more}
     set_params(root, **changes, score__resamples=200)
-    for stage, metrics in ((ingest, "ingest"), (convert, "convert"), (validate, "data")):
-        stage.main(root)
-        counts = read_json(root / f"metrics/{metrics}.json")
-        name = stage.__name__.rpartition(".")[2]
-        rejected = Counter(row["code"] for _, row in rows_of(root / f"data/rejects/{name}.jsonl"))
-        assert counts["in"] == counts["out"] + rejected.total() > 0
-        assert rejected == counts["dropped"]
-    labels = [
-        row["labels"] for part in ("train", "val", "test") for _, row in rows_of(root / f"data/splits/{part}.jsonl")
-    ]
-    return Counter((one["language"], one["end_of_turn"]) for one in labels)
+    walk_data(root)
+    rows = [row for part in ("train", "val", "test") for _, row in rows_of(root / f"data/splits/{part}.jsonl")]
+    return Counter((row["labels"]["language"], row["labels"]["end_of_turn"]) for row in rows)
 
 
 def scored(root: Path, base: Path) -> dict:
@@ -81,5 +70,5 @@ def test_labels_of_one_kind_only_are_not_scored_and_say_why(tmp_path: Path, tiny
 
 
 def test_one_dialogue_alone_is_too_small_to_split(tmp_path: Path) -> None:
-    with pytest.raises(ParleyError, match="too small to split: of 27 conversations train gets 0"):
+    with pytest.raises(ParleyError, match="too small to split: of 27 conversations in one group train gets 0"):
         walk(tmp_path, "turn_dialogue/sample.json")

@@ -180,6 +180,9 @@ def test_a_given_test_file_is_the_test_split(tmp_path: Path) -> None:
         ParleyError, match=r"validate\.test_file: no conversation comes from 'hold\.jsonl'.*held\.jsonl"
     ):
         validate.main(workspace(tmp_path, rows, **changes | {"validate__test_file": "hold.jsonl"}))
+    changes |= {"validate__test_file": "hold.jsonl", "validate__max_samples": 20}
+    with pytest.raises(ParleyError, match=r"no conversation that validate\.max_samples has drawn comes from 'hold"):
+        validate.main(workspace(tmp_path, rows, **changes))
 
 
 def test_a_turn_detectors_rows_may_end_on_the_user(tmp_path: Path) -> None:
