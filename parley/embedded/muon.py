@@ -22,19 +22,21 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay, "precision": precision})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> None:
         """One step along the orthogonalised momentum (Nesterov's)."""
-        for group in self.param_groups:
-            for weight in group["params"]:
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
-                update = orthogonal(weight.grad.lerp(state["momentum"], MOMENTUM), group["precision"])
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                rows, columns = weight.shape
-                weight.add_(update, alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
+        with torch.no_grad():
+            for group in self.param_groups:
+                for weight in group["params"]:
+                    self._move(weight, group)
+
+    def _move(self, weight: torch.nn.Parameter, group: dict[str, Any]) -> None:
+        state, (rows, columns) = self.state[weight], weight.shape
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
+        update = orthogonal(weight.grad.lerp(state["momentum"], MOMENTUM), group["precision"])
+        weight.mul_(1 - group["lr"] * group["weight_decay"])
+        weight.add_(update, alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
 
 
 def orthogonal(matrix: torch.Tensor, precision: torch.dtype) -> torch.Tensor:
