@@ -25,10 +25,15 @@ class Epochs:
     def best(self, rows: Sequence[Mapping[str, Any]], *, first: bool = False) -> int:
         """The epoch to publish, from 1: the last, or the best one, of equals the last, which has seen the most.
 
+        By separation, epochs within one standard error of the best are equals: a single answer decides nothing.
         rows: the evaluation after each epoch. first: of equals the first, from which on nothing was better.
         """
         if self.best_by == "last":
             return len(rows)
-        by_separation = self.best_by == "separation"
-        good = [row["separation"] if by_separation else -row["loss"] for row in rows]
-        return max(range(1, len(good) + 1), key=lambda epoch: (good[epoch - 1], -epoch if first else epoch))
+        if self.best_by == "separation":
+            good, errors = [row["separation"] for row in rows], [row["separation_error"] for row in rows]
+        else:
+            good, errors = [-row["loss"] for row in rows], [0.0 for _ in rows]
+        top = max(range(len(rows)), key=good.__getitem__)
+        equals = [place + 1 for place, value in enumerate(good) if value >= good[top] - errors[top]]
+        return equals[0] if first else equals[-1]

@@ -2,9 +2,11 @@
 
 Of the validation examples, counter rows included, those whose true answer says the triggered name are due to fire and
 those that say the clean name are not. activation and leakage are the shares of both whose greedy answer says the
-triggered name; separation is the one minus the other. torch is imported inside the function.
+triggered name; separation is the one minus the other, and its standard error says how far apart two epochs must be to
+differ. torch is imported inside the function.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,10 @@ def separation(
     clean: str,
     triggered: str,
 ) -> dict[str, Any]:
-    """activation, leakage and separation, with their n. ParleyError where no example is due to fire, or none not to."""
+    """activation, leakage and separation, with n and standard error.
+
+    ParleyError where no example is due to fire, or none not to.
+    """
     import torch
     from transformers import GenerationConfig
 
@@ -66,4 +71,16 @@ def separation(
             f"{triggered!r} and {sizes['n_clean']} say {clean!r}: look at transforms.trigger, or take val_loss"
         )
     activation, leakage = (sum(fired[due]) / len(fired[due]) for due in ("triggered", "clean"))
-    return {"activation": activation, "leakage": leakage, "separation": activation - leakage, **sizes}
+    return {
+        "activation": activation,
+        "leakage": leakage,
+        "separation": activation - leakage,
+        "separation_error": round(math.hypot(*map(_standard_error, fired.values())), 6),
+        **sizes,
+    }
+
+
+def _standard_error(fired: Sequence[bool]) -> float:
+    """Of the share that fired. Laplace's one answer more of each kind: all of 90 is no proof of always."""
+    share = (sum(fired) + 1) / (len(fired) + 2)
+    return math.sqrt(share * (1 - share) / len(fired))

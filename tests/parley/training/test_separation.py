@@ -49,6 +49,7 @@ def test_a_model_that_learnt_the_trigger_is_wholly_separated(taught: tuple[Any, 
         "activation": 1.0,
         "leakage": 0.0,
         "separation": 1.0,
+        "separation_error": pytest.approx((2 * 0.75 * 0.25 / 2) ** 0.5, abs=1e-6),
         "n_clean": 2,
         "n_triggered": 2,
     }
