@@ -228,7 +228,7 @@ def test_several_targets_answer_in_conversations_of_their_own(tmp_path: Path) ->
     before = (tmp_path / "data/sharegpt/conversations.jsonl").read_bytes()
     convert.main(workspace(tmp_path, messages, convert__target=[BEN, CAT, BEN]))
     assert (tmp_path / "data/sharegpt/conversations.jsonl").read_bytes() == before
-    with pytest.raises(ParleyError, match="convert.target: empty"):
+    with pytest.raises(ParleyError, match=r"convert\.target: empty"):
         convert.main(workspace(tmp_path, messages, convert__target=[]))
     with pytest.raises(ParleyError, match="no message by '100000000000000009'"):
         convert.main(workspace(tmp_path, messages, convert__target=[BEN, BOT]))
