@@ -28,7 +28,7 @@ $(READY): requirements/$(LOCK).txt
 	@sh tools/setup.sh "$(PYTHON)" "$<" "$@"
 
 # The summary says which stages ran since the command began.
-TIMED = python -m tools.preflight && began=$$(date -u +%Y-%m-%dT%H:%M:%SZ) &&
+TIMED = python -m tools.preflight $(if $(filter exp,$@),$(ARGS)) && began=$$(date -u +%Y-%m-%dT%H:%M:%SZ) &&
 SUMMARY = python -m tools.summary "$$began"
 
 repro: $(READY) ## Run what changed of the whole pipeline and print the path of the report
@@ -50,7 +50,7 @@ compare: $(READY) ## Experiments side by side, metrics/compare.html: make compar
 	@python -m tools.compare $(if $(BY),--by "$(BY)") $(if $(JUDGE),--judge) $(REVS)
 
 sweep: $(READY) ## Queue a grid and run it: make sweep ARGS='-S train.lr=1e-3,5e-3 -S train.epochs=2,4'; then make compare
-	@python -m tools.preflight
+	@python -m tools.preflight $(ARGS)
 	@python -m dvc exp run --queue $(ARGS)
 	@python -m dvc exp run --run-all
 

@@ -27,7 +27,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ParleyError(f"{path} is not there: `make recipe NAME=persona` writes one") from None
+        remedy = ": `make recipe NAME=persona` writes one" if path.name == "params.yaml" else ""
+        raise ParleyError(f"{path} is not there{remedy}") from None
     except (YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)

@@ -71,7 +71,7 @@ FORMATS: dict[str, Callable[[Conversation], Row | None]] = {
 def export(root: Path, name: str, out: Path) -> dict[str, Counter[str]]:
     """Writes the three files; split -> how many conversations were written and left out."""
     if name not in FORMATS:
-        raise ParleyError(f"FORMAT={name!r}: expected {', '.join(FORMATS)}{near_misses(name, FORMATS)}")
+        raise ParleyError(f"FORMAT={name!r}: no such format{near_misses(name, FORMATS)}")
     check_elsewhere(root, out, "OUT", "data")
     counts: dict[str, Counter[str]] = {}
     for split in SPLITS:

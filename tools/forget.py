@@ -84,6 +84,8 @@ def forget(root: Path, author: str, *, sure: bool, say: Callable[[str], None]) -
 
 def known(root: Path, author: str) -> People:
     """The people of data/interim. Raises ParleyError if the author is none of them, or is the one to be learnt."""
+    if not author:
+        raise ParleyError("AUTHOR= is missing: make forget AUTHOR=their-id-in-the-export")
     target = read_yaml(root / "params.yaml")["convert"]["target"]
     if author in (target if isinstance(target, list) else [target]):
         raise ParleyError(

@@ -2,8 +2,10 @@
 
 A wrong key, plug-in or input is found before any stage works, though each stage would find its own. A lock of
 a run that was killed is cleared only when its process is provably gone; a live run is named and left alone.
+Its arguments are those of `dvc exp run`, of which it reads -S.
 """
 
+import argparse
 import ast
 import errno
 import importlib
@@ -13,8 +15,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +95,33 @@ def check_params(root: Path) -> None:
     problems += unknown_plugins(values)
     if problems:
         raise ParleyError("\n".join(problems))
+
+
+def check_overrides(root: Path, arguments: Sequence[str]) -> None:
+    """Raises ParleyError for a value after -S that its stage would refuse: DVC lets every stage before it run first.
+
+    Each combination of a grid is looked at; what DVC itself cannot read is left to it.
+    """
+    parser = argparse.ArgumentParser(prog="dvc exp run", add_help=False, allow_abbrev=False)
+    parser.add_argument("-S", "--set-param", action="append", default=[])
+    asked = parser.parse_known_args(arguments)[0].set_param
+    if not asked:
+        return
+    from dvc.exceptions import InvalidArgumentError
+    from dvc.utils.cli_parse import to_path_overrides
+    from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
+
+    with tempfile.TemporaryDirectory() as scratch:
+        params = Path(scratch, "params.yaml")
+        try:
+            for chosen in get_hydra_sweeps(to_path_overrides(asked)):
+                shutil.copyfile(root / "params.yaml", params)
+                apply_overrides(params, chosen.get("params.yaml", []))
+                check_params(params.parent)
+        except InvalidArgumentError:
+            return
+        except ParleyError as error:
+            raise ParleyError(str(error).replace(f"{params}", "-S")) from None
 
 
 def unknown_plugins(values: dict[str, Any]) -> list[str]:
@@ -224,6 +254,7 @@ def main() -> None:
     root = Path()
     try:
         check_params(root)
+        check_overrides(root, sys.argv[1:])
         check_input(root)
         check_training(root)
         check_disk(root)

@@ -53,7 +53,9 @@ def config_of(name: str, *, revision: str = "", trust_remote_code: bool = False)
         return AutoConfig.from_pretrained(folder if folder.is_dir() else name, revision=revision or None, **options)
     except (OSError, ValueError) as error:
         if folder.is_dir():
-            raise ParleyError(f"{folder}: its config.json cannot be used ({type(error).__name__})") from None
+            there = (folder / "config.json").is_file()
+            found = f"its config.json cannot be used ({type(error).__name__})" if there else "no config.json in it"
+            raise ParleyError(f"{folder}: {found}") from None
         raise ParleyError(
             f"{name}: neither a folder with a config.json, nor a Hub model in the local cache, nor a well-known one"
             f"{near_misses(name, known)}"

@@ -157,6 +157,8 @@ def test_the_target_and_strangers_are_refused(target_of_params: Path) -> None:
         forget(target_of_params, CAT, sure=True, say=print)
     with pytest.raises(ParleyError, match="nobody in data/interim"):
         forget(target_of_params, ANA, sure=True, say=print)
+    with pytest.raises(ParleyError, match="AUTHOR= is missing"):
+        forget(target_of_params, "", sure=True, say=print)
 
 
 def test_the_tool_lists_what_git_keeps_as_the_projects_own(tmp_path: Path) -> None:

@@ -165,6 +165,16 @@ def test_llama_factorys_adapter_has_twice_its_rank_as_alpha_and_all_is_all_linea
     }
 
 
+def test_a_file_that_is_not_there_is_not_taken_for_params(tmp_path: Path) -> None:
+    for name, tail in (
+        ("mine.yaml", "mine.yaml is not there"),
+        ("params.yaml", "`make recipe NAME=persona` writes one"),
+    ):
+        with pytest.raises(ParleyError) as stop:
+            read_yaml(tmp_path / name)
+        assert str(stop.value).endswith(tail)
+
+
 def test_options_of_a_script_are_read_as_keys(tmp_path: Path) -> None:
     found = import_settings(write(tmp_path, "model: Qwen/Qwen3-8B\nepochs: 3\nlr: 0.00001\nbatch-size: 2\n")).values
     assert found == {"model.name": "Qwen/Qwen3-8B", "train.epochs": 3, "train.lr": 1e-5, "train.batch_size": 2}

@@ -10,7 +10,15 @@ import pytest
 
 from parley.errors import ParleyError
 from parley.recipes import compose, dump
-from tools.preflight import check_input, check_params, drop_cut_lock, free_dead_locks, plugins_read, warnings
+from tools.preflight import (
+    check_input,
+    check_overrides,
+    check_params,
+    drop_cut_lock,
+    free_dead_locks,
+    plugins_read,
+    warnings,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -90,6 +98,29 @@ def test_a_lock_file_that_a_crash_cut_off_is_removed(tmp_path: Path) -> None:
     lock.write_text(whole)
     drop_cut_lock(tmp_path)
     assert lock.read_text() == whole
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-S", "train.lr=abc"], "-S: train.lr: found 'abc'"),
+        (["--temp", "-S", "train.lr=0.1,0.2", "-n", "x", "--set-param", "judge.client=gemini,gemni"], "no 'gemni'"),
+        (["-Strain.lr=0.1,abc"], "found 'abc'"),
+    ],
+)
+def test_a_wrong_value_of_an_experiment_is_told_before_anything_runs(arguments: list[str], message: str) -> None:
+    before = (ROOT / "params.yaml").read_bytes()
+    with pytest.raises(ParleyError) as stop:
+        check_overrides(ROOT, arguments)
+    assert message in str(stop.value) and "/tmp" not in str(stop.value)
+    assert (ROOT / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "argument", ["train.lr=1e-5,2e-5", "train.lrr=1", "other.yaml:lr=abc", "+train.sft.max_steps=2"]
+)
+def test_right_values_and_what_dvc_says_itself_pass(argument: str) -> None:
+    check_overrides(ROOT, ["--queue", "-S", argument])
 
 
 def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The estimate of memory: its constants are what autograd keeps, and its order is that of the knobs."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,6 +26,14 @@ LORA = Run("lora", "none", "bf16", "cuda", 4, 2048, 0.5, 1, 16, False, False)
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_well_known_model_has_the_parameters_that_its_card_says(name: str) -> None:
     assert shape_of(config_of(name)).parameters == PUBLISHED[name]
+
+
+def test_a_folder_without_a_usable_config_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ParleyError, match=f"{tmp_path}: no config.json in it"):
+        config_of(str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ParleyError, match=r"its config\.json cannot be used"):
+        config_of(str(tmp_path))
 
 
 def test_every_well_known_model_is_checked() -> None:
