@@ -30,8 +30,11 @@ def compose(root: Path, name: str, base: str) -> CommentedMap:
     return params
 
 
-def overlays(root: Path, name: str, base: str) -> list[Path]:
-    """The files to lay, in order: a parent's first (`from:`), and each recipe's embedded part after it."""
+def overlays(root: Path, name: str, base: str, *, below: tuple[str, ...] = ()) -> list[Path]:
+    """The files to lay, in order: a parent's first (`from:`), and each recipe's embedded part after it.
+
+    below: the recipes that start from this one.
+    """
     folder = root / "recipes"
     if base not in BASES:
         raise ParleyError(f"BASE={base!r}: expected embedded or hub")
@@ -40,9 +43,9 @@ def overlays(root: Path, name: str, base: str) -> list[Path]:
     if name.startswith("_") or name not in names:
         raise ParleyError(f"recipe {name!r} is not in recipes/{near_misses(name, names)}")
     parent = read_yaml(path).get("from")
-    if parent == name:
-        raise ParleyError(f"{path}: from: a recipe can't start from itself")
-    before = overlays(root, parent, base) if parent else []
+    if parent in (name, *below):
+        raise ParleyError(f"{path}: from: {parent!r} starts from this recipe: a recipe can't start from itself")
+    before = overlays(root, parent, base, below=(name, *below)) if parent else []
     embedded = folder / "embedded" / f"{name}.yaml"
     return [*before, path, *([embedded] if base == "embedded" and embedded.is_file() else [])]
 

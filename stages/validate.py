@@ -222,7 +222,9 @@ def enough(dealt: Mapping[int, Split], kept: Mapping[int, Row], params: Validate
         unit, held = "conversations", ""
         if groups < len(dealt):
             unit, held = "groups", f" in {groups} groups" if groups > 1 else " in one group"
-        least = math.ceil(params.min_split / min(params.val_fraction, params.test_fraction))
+        # By the shares asked for, and by what came of them: a group may be small, and what leaked is gone.
+        came = (min(sizes[split] for split in SPLITS) + 0.5) / groups
+        least = math.ceil(params.min_split / min(params.val_fraction, params.test_fraction, came))
         raise ParleyError(
             f"too small to split: of {len(dealt)} conversations{held} {', '.join(short)}, and validate.min_split asks "
             f"for {params.min_split} each. About {least} {unit} would do: add data, raise validate.val_fraction and "

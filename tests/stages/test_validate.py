@@ -239,6 +239,14 @@ def test_too_few_rows_to_split_stop_with_a_way_out(tmp_path: Path) -> None:
     assert not (tmp_path / "data/splits").exists() and not (tmp_path / "data/eval").exists()
 
 
+def test_what_leaked_is_counted_in_for_how_many_would_do(tmp_path: Path) -> None:
+    more = [" ".join(f"w{number}x{place}" for place in range(9)) for number in range(48)]
+    rows = [talk(number, f"question {number}", f"answer {number}", more[number], "yes") for number in range(48)]
+    rows += [talk(48 + at, f"question {at}", f"answer {at}") if at % 2 else talk(48 + at) for at in range(12)]
+    with pytest.raises(ParleyError, match=r"of 54 conversations val gets 3, test gets 3.*About 78 conversations"):
+        validate.main(workspace(tmp_path, rows, validate__min_split=5, validate__split="time"))
+
+
 def test_too_few_groups_to_split_are_told_from_too_few_rows(tmp_path: Path) -> None:
     with pytest.raises(ParleyError, match=r"of 60 conversations in 2 groups train gets 0.*About 10 groups would do"):
         validate.main(workspace(tmp_path, [talk(number, group=f"g{number % 2}") for number in range(60)]))

@@ -127,11 +127,14 @@ def test_a_recipe_of_ones_own_starts_from_another(checkout: Path) -> None:
         ("train:\n  lrr: 1\n", r"train\.lrr: unknown key; did you mean 'lr'"),
         ("trains:\n  lr: 1\n", r"trains: unknown key; did you mean 'train'"),
         ("from: persno\n", r"'persno' is not in recipes/; did you mean 'persona'"),
+        ("from: mine\n", "can't start from itself"),
+        ("from: other\n", r"other\.yaml: from: 'mine' starts from this recipe"),
         ("train:\n  lr: fast\n", r"train\.lr: found 'fast'"),
     ],
 )
 def test_a_wrong_recipe_is_refused_and_params_stay(checkout: Path, content: str, message: str) -> None:
     (checkout / "recipes" / "mine.yaml").write_text(content)
+    (checkout / "recipes" / "other.yaml").write_text("from: mine\n")
     before = (checkout / "params.yaml").read_bytes()
     with pytest.raises(ParleyError, match=message):
         lay(checkout, "mine", "embedded", force=False)
