@@ -38,6 +38,7 @@ for _name in ("CONFIDENT_API_KEY", "DEEPEVAL_UPDATE_WARNING_OPT_IN", "DEEPEVAL_E
 
 import deepeval.metrics  # noqa: E402
 from deepeval.errors import DeepEvalError  # noqa: E402
+from deepeval.metrics import GEval  # noqa: E402
 from deepeval.metrics.g_eval import Rubric as Anchor  # noqa: E402
 from deepeval.models import DeepEvalBaseLLM  # noqa: E402
 from deepeval.test_case import ConversationalTestCase, LLMTestCase, SingleTurnParams, ToolCall  # noqa: E402
@@ -120,7 +121,7 @@ def graded(case: Case, text: str, metric: str, by: Rubric | Measure, asker: Aske
 def _judged(case: Case, text: str, metric: str, rubric: Rubric, asker: Asker) -> Verdict:
     """By a rubric of our own, in one call."""
     fence, shown = fenced({"input": as_lines(case.context), "actual_output": text, "expected_output": expected(case)})
-    made = deepeval.metrics.GEval(
+    made = GEval(
         name=metric,
         evaluation_params=[SingleTurnParams(part) for part in rubric.compares],
         evaluation_steps=list(rubric.steps),
