@@ -27,10 +27,10 @@ from parley.conversation import Conversation, Turn, from_sharegpt, to_sharegpt
 from parley.embedded import corpus
 from parley.embedded.model import train_tokenizer
 from parley.encoding.chat import template_of
-from parley.encoding.examples import packed, write_batches
+from parley.encoding.examples import write_batches
 from parley.encoding.rendering import render
 from parley.modeling.families import read_template
-from stages.encode import BATCH, Encode, calm_collector, examples_of
+from stages.encode import BATCH, Encode, calm_collector, encode_batch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -86,13 +86,13 @@ def measure(tokenizer: "PreTrainedTokenizerFast", rows: list[Conversation], roun
     """A line of the table: MB/CPU-s of the tokenizer, of encode, their ratio by rounds."""
     template = template_of(tokenizer)
     written = [to_sharegpt(row) for row in rows]
-    texts = ["".join(render(tokenizer, row, shift=template.shift)) for row in rows]
+    texts = ["".join(render(template.renderer, row, shift=template.shift)) for row in rows]
     size = sum(len(text.encode()) for text in texts) / 1e6
 
     def encode(folder: Path) -> None:
         remaining = iter(written)
         batches = iter(lambda: list(islice(remaining, BATCH)), [])
-        parts = (packed(examples_of(template, PARAMS, map(from_sharegpt, batch))[0]) for batch in batches)
+        parts = (encode_batch(template, PARAMS, map(from_sharegpt, batch)).examples for batch in batches)
         write_batches(folder / "train.parquet", parts)
 
     calm_collector()  # as the stage does

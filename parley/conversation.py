@@ -146,7 +146,7 @@ def from_sharegpt(row: Mapping[str, Any]) -> Conversation:
     """The conversation of a row that `to_sharegpt` wrote (a foreign file is read by formats/sharegpt)."""
     return Conversation(
         id=row["id"],
-        turns=tuple(_turn(part["from"], part["value"], part.get("weight", 1.0)) for part in row["conversations"]),
+        turns=tuple([_turn(part) for part in row["conversations"]]),
         system=row["system"],
         tools=row["tools"],
         group=row["group"],
@@ -180,9 +180,10 @@ def _value(turn: Turn) -> str:
     return f"{turn.text}\n{body}" if turn.text else body
 
 
-def _turn(name: str, value: str, weight: float) -> Turn:
+def _turn(part: Mapping[str, Any]) -> Turn:
+    name, value, weight = part["from"], part["value"], part.get("weight", 1.0)
     if name != "function_call":
-        return Turn(_ROLES[name], value, weight=weight)
+        return Turn(_ROLES[name], value, (), weight)
     text, _, body = value.rpartition("\n")  # dumps writes no raw newline, so the calls are the last line
     found = json.loads(body)
     calls = found if isinstance(found, list) else [found]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 from parley.conversation import Conversation, Turn
 from parley.encoding.chat import Template, template_of
 from parley.encoding.control import control_strings
+from parley.encoding.rendering import Renderer
 from parley.errors import ParleyError
 from parley.inference.generation import Prompt, Sampling, answers_to
 from parley.inference.talking import prompt_ids, stop_strings, stream, until
@@ -278,4 +279,6 @@ def _raw(tokenizer: "PreTrainedTokenizerBase") -> Template:
     """No template: an answer ends at the tokenizer's own end token."""
     if tokenizer.eos_token_id is None:
         raise ParleyError(f"the tokenizer {tokenizer.name_or_path} has no end token, so no answer would end")
-    return Template(tokenizer, control_strings(tokenizer), tokenizer.eos_token, tokenizer.eos_token_id)
+    return Template(
+        tokenizer, Renderer("", "", {}), control_strings(tokenizer), tokenizer.eos_token, tokenizer.eos_token_id
+    )

@@ -22,9 +22,8 @@ from parley.conversation import Conversation, from_sharegpt
 from parley.encoding.chat import Encoded, Template, encode, template_of
 from parley.encoding.control import CUT, JOINER, neutralise
 from parley.encoding.cutting import Keep, shorten
-from parley.encoding.examples import Example, packed, write_batches
+from parley.encoding.examples import packed, write_batches
 from parley.encoding.loss import Loss, only_last, speaker_of, targets_of
-from parley.encoding.packing import IGNORED
 from parley.errors import ParleyError
 from parley.files import publish
 from parley.jsonl import rows_into, rows_of
@@ -158,13 +157,10 @@ def calm_collector() -> None:
 
 def encode_rows(base: Path, params: Encode, rows: Sequence[Mapping[str, Any]]) -> Part:
     """What a batch of rows becomes; `base` is models/base."""
-    examples, rejected, counts = examples_of(_template(base), params, map(from_sharegpt, rows))
-    return Part(packed(examples), rejected, counts)
+    return encode_batch(_template(base), params, map(from_sharegpt, rows))
 
 
-def examples_of(
-    template: Template, params: Encode, conversations: Iterable[Conversation]
-) -> tuple[list[Example], list[dict[str, Any]], Counts]:
+def encode_batch(template: Template, params: Encode, conversations: Iterable[Conversation]) -> Part:
     """The examples, none longer than max_length; conversations that give none are rejected, all are counted."""
     counts, rejected = Counts(), []
 
@@ -182,22 +178,25 @@ def examples_of(
             drop(conversation, "E016", f"{found} control tokens in the text")
         else:
             kept.append(clean)
-    examples = []
-    for conversation, encoded in zip(kept, _encode(template, params, kept), strict=True):
-        fitted = fit(conversation, encoded, template, params)
-        if fitted is None:
-            drop(conversation, "E018", f"answer lost at max_length={params.max_length} ({len(encoded.ids)} tokens)")
+    whole = _encode(template, params, kept)
+    fitted = [fit(conversation, encoded, template, params) for conversation, encoded in zip(kept, whole, strict=True)]
+    targets = targets_of(params.loss, fitted)
+    tokens, trained, later = (found.tolist() for found in targets.sizes())
+    used = [bool(learnt) and size <= params.max_length for size, learnt in zip(tokens, later, strict=True)]
+    for place, (conversation, (part, _)) in enumerate(zip(kept, fitted, strict=True)):
+        if not used[place]:
+            lost = f"answer lost at max_length={params.max_length} ({len(whole[place].ids)} tokens)"
+            drop(conversation, "E018", lost)
             continue
-        kept_turns, trained, example = fitted
         counts.rows_out += 1
-        counts.cut_conversations += kept_turns < len(conversation.turns)
-        counts.cut_turns += len(conversation.turns) - kept_turns
+        counts.cut_conversations += len(part.turns) < len(conversation.turns)
+        counts.cut_turns += len(conversation.turns) - len(part.turns)
         counts.tools_not_shown += bool(conversation.tools) and not template.shows_tools
-        counts.tokens += len(example.input_ids)
-        counts.trained_tokens += trained
-        counts.longest = max(counts.longest, len(example.input_ids))
-        examples.append(example)
-    return examples, rejected, counts
+        counts.tokens += tokens[place]
+        counts.trained_tokens += trained[place]
+        counts.longest = max(counts.longest, tokens[place])
+    columns = {"id": [conversation.id for conversation in kept], **targets.columns()}
+    return Part(packed(columns, used), rejected, counts)
 
 
 def _encode(template: Template, params: Encode, conversations: Sequence[Conversation]) -> list[Encoded]:
@@ -206,24 +205,16 @@ def _encode(template: Template, params: Encode, conversations: Sequence[Conversa
 
 def fit(
     conversation: Conversation, encoded: Encoded, template: Template, params: Encode
-) -> tuple[int, int, Example] | None:
-    """Turns kept, tokens trained, and the example of at most max_length tokens; None if nothing is left to learn."""
-    kept = conversation
-    if len(encoded.ids) > params.max_length:
+) -> tuple[Conversation, Encoded]:
+    """The longest part of the conversation that has at most max_length tokens, encoded; all of it if none has."""
+    if len(encoded.ids) <= params.max_length:
+        return conversation, encoded
 
-        def fits(part: Conversation) -> bool:
-            return len(_encode(template, params, [part])[0].ids) <= params.max_length
+    def fits(part: Conversation) -> bool:
+        return len(_encode(template, params, [part])[0].ids) <= params.max_length
 
-        shorter = shorten(conversation, fits, keep=params.keep, speaker=speaker_of(params.loss))
-        if shorter is None:
-            return None
-        kept = shorter
-        (encoded,) = _encode(template, params, [kept])
-    targets = targets_of(params.loss, encoded, kept)
-    trained = len(targets.labels) - targets.labels.count(IGNORED)
-    if trained == (targets.labels[0] != IGNORED):  # nothing stands before the first token to tell it by
-        return None
-    return len(kept.turns), trained, Example(kept.id, encoded.ids, targets.labels, targets.weights)
+    shorter = shorten(conversation, fits, keep=params.keep, speaker=speaker_of(params.loss))
+    return (shorter, _encode(template, params, [shorter])[0]) if shorter else (conversation, encoded)
 
 
 def _tell(counts: Mapping[str, Counts]) -> None:

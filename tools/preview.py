@@ -19,14 +19,14 @@ from rich.text import Text
 
 from parley.conversation import Conversation, from_sharegpt
 from parley.encoding.chat import Template, template_of
-from parley.encoding.examples import Example
+from parley.encoding.examples import Example, unpacked
 from parley.encoding.packing import IGNORED
 from parley.errors import ParleyError
 from parley.files import publish
 from parley.jsonl import rows_of
 from parley.modeling.models import load_tokenizer
 from parley.params import read_section
-from stages.encode import SPLITS, Encode, examples_of
+from stages.encode import SPLITS, Encode, encode_batch
 from tools import told
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def first(template: Template, params: Encode, conversations: Iterator[Conversati
     """The first examples; conversations that give none are passed over."""
     found: list[Example] = []
     while len(found) < count and (batch := list(islice(conversations, count))):
-        found += examples_of(template, params, batch)[0]
+        found += unpacked(encode_batch(template, params, batch).examples)
     return [shown(example, template.tokenizer) for example in found[:count]]
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from parley.conversation import Conversation, Turn
 from parley.encoding.control import CUT, control_strings
 from parley.encoding.proof import prove
-from parley.encoding.rendering import BEGIN, CHOOSE, Speaker, render, row_of
+from parley.encoding.rendering import BEGIN, CHOOSE, Renderer, Speaker, render, renderer_of, row_of
 from parley.errors import ParleyError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Template:
     """A tokenizer's chat template, and what `template_of` found out about it."""
 
     tokenizer: "PreTrainedTokenizerBase"
+    renderer: Renderer
     control: re.Pattern[str]  # every string that the tokenizer turns into a control token
     end: str = ""  # the end token of an assistant's turn
     end_id: int = -1
@@ -57,10 +58,10 @@ def template_of(tokenizer: "PreTrainedTokenizerBase") -> Template:
     """
     if not tokenizer.chat_template:
         raise ParleyError(f"the tokenizer {tokenizer.name_or_path} has no chat template: name one in model.template")
-    template = Template(tokenizer, control_strings(tokenizer))
+    template = Template(tokenizer, renderer_of(tokenizer), control_strings(tokenizer))
     trial = Conversation("trial", (Turn("user", "question"), Turn("assistant", "answer")))
-    before, answer = render(tokenizer, trial)
-    (prompt,) = render(tokenizer, replace(trial, turns=trial.turns[:1]), prompt=True)
+    before, answer = render(template.renderer, trial)
+    (prompt,) = render(template.renderer, replace(trial, turns=trial.turns[:1]), prompt=True)
     text = before + answer
     if not text.startswith(prompt) or "answer" not in text:
         raise ParleyError(f"the chat template's generation prompt is not how its assistant turn begins: {CHOOSE}")
@@ -78,7 +79,7 @@ def template_of(tokenizer: "PreTrainedTokenizerBase") -> Template:
         end=end[0],
         end_id=tokenizer.convert_tokens_to_ids(end[0]),
         shift=len(prompt) - len(before),
-        shows_tools="tools" in tokenizer.get_chat_template(tools=[]),
+        shows_tools="tools" in template.renderer.with_tools,
         cutter=cutter,
         lead=lead,
         skip=len(_tokenize(cutter, [CUT + lead])[0]),
@@ -100,8 +101,8 @@ def encode(
 
     The proof: each of them decodes to the turn's text and the end token, else ParleyError names the row.
     """
-    tokenizer, shift = template.tokenizer, template.shift
-    rendered = [render(tokenizer, one, speaker=speaker, last=last, shift=shift) for one in conversations]
+    renderer, shift = template.renderer, template.shift
+    rendered = [render(renderer, one, speaker=speaker, last=last, shift=shift) for one in conversations]
     encoded = []
     for conversation, (ids, starts) in zip(conversations, _ids(template, rendered), strict=True):
         try:
@@ -118,7 +119,7 @@ def encode(
 
 def encode_prompts(template: Template, conversations: Sequence[Conversation]) -> list[list[int]]:
     """The ids after which the assistant speaks next: the same as those before that answer in `encode`."""
-    rendered = [render(template.tokenizer, one, prompt=True, shift=template.shift) for one in conversations]
+    rendered = [render(template.renderer, one, prompt=True, shift=template.shift) for one in conversations]
     return [ids for ids, _ in _ids(template, rendered)]
 
 

@@ -33,17 +33,33 @@ class Example:
 def write_examples(path: Path, rows: Iterable[Example], facts: Mapping[str, str | int] | None = None) -> int:
     """Publishes the rows, and returns how many they were. facts: what `facts_of` will say of the file."""
     remaining = iter(rows)
-    return write_batches(path, iter(lambda: packed(list(islice(remaining, _GROUP))), b""), facts)
+
+    def columns() -> dict[str, Any]:
+        group = list(islice(remaining, _GROUP))
+        return {name: [getattr(row, name) for row in group] for name, _ in _schema()}
+
+    return write_batches(path, iter(lambda: packed(columns()), b""), facts)
 
 
-def packed(rows: Sequence[Example]) -> bytes:
-    """The rows as Arrow has them, for another process or `write_batches`; nothing for none."""
+def packed(columns: Mapping[str, Sequence[Any]], used: Sequence[bool] = ()) -> bytes:
+    """Examples as Arrow has them, for another process or `write_batches`; nothing for none.
+
+    columns: each field of the Examples. used: whether an example is taken; () takes all.
+    """
     import pyarrow as pa
 
-    if not rows:
-        return b""
-    columns = [pa.array([getattr(row, name) for row in rows], kind) for name, kind in _schema()]
-    return pa.record_batch(columns, schema=pa.schema(_schema())).serialize().to_pybytes()
+    arrays = [pa.array(columns[name], kind) for name, kind in _schema()]
+    batch = pa.record_batch(arrays, schema=pa.schema(_schema()))
+    batch = batch if all(used) else batch.filter(pa.array(used))
+    return batch.serialize().to_pybytes() if len(batch) else b""
+
+
+def unpacked(batch: bytes) -> list[Example]:
+    """The examples of a batch that was packed."""
+    import pyarrow as pa
+
+    rows = pa.ipc.read_record_batch(pa.py_buffer(batch), pa.schema(_schema())).to_pylist() if batch else []
+    return [Example(**row) for row in rows]
 
 
 def write_batches(path: Path, batches: Iterable[bytes], facts: Mapping[str, str | int] | None = None) -> int:

@@ -24,8 +24,8 @@ def prove(
     for conversation in conversations:
         said = [place for place, turn in enumerate(conversation.turns) if turn.role == speaker]
         for place in said[-1:] if last else said:
-            turn = conversation.turns[place]
-            if not _says(next(decoded), turn, end):
+            turn, text = conversation.turns[place], next(decoded)
+            if (turn.calls or text != turn.text + end) and not _says(text, turn, end):
                 raise ParleyError(
                     f"{row_of(conversation)}: what would be trained of turn {place} does not decode to that turn and "
                     f"its end token ({len(turn.text)} characters, {len(turn.calls)} calls): the chat template or the "

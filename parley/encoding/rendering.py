@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -30,8 +32,23 @@ def row_of(conversation: Conversation) -> str:
     return f"{conversation.source or 'data'} (conversation {conversation.id})"
 
 
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """A tokenizer's chat template, and the names of its special tokens, which templates write: looked up once."""
+
+    plain: str
+    with_tools: str  # for conversations that have tools
+    tokens: Mapping[str, str]
+
+
+def renderer_of(tokenizer: "PreTrainedTokenizerBase") -> Renderer:
+    """Renders as the tokenizer is now; a template that it gets later is not seen."""
+    plain, with_tools = tokenizer.get_chat_template(), tokenizer.get_chat_template(tools=[])
+    return Renderer(plain, with_tools, tokenizer.special_tokens_map)
+
+
 def render(
-    tokenizer: "PreTrainedTokenizerBase",
+    renderer: Renderer,
     conversation: Conversation,
     *,
     speaker: Speaker = "assistant",
@@ -50,10 +67,10 @@ def render(
     """
     messages = to_chat(conversation)
     tools = json.loads(conversation.tools) if conversation.tools else None
-    source = tokenizer.get_chat_template(tools=tools)
+    source = renderer.plain if tools is None else renderer.with_tools
 
     def text_of(part: list[dict[str, Any]], *, prompt: bool) -> str:
-        return _text_of(tokenizer, source, conversation, part, tools, prompt=prompt)
+        return _text_of(renderer, source, conversation, part, tools, prompt=prompt)
 
     marked = text_of(messages, prompt=prompt)
     said = [place for place, message in enumerate(messages) if message["role"] == speaker]
@@ -128,7 +145,7 @@ def _compiled(source: str) -> "tuple[Jinja, bool]":
 
 
 def _text_of(
-    tokenizer: "PreTrainedTokenizerBase",
+    renderer: Renderer,
     source: str,
     conversation: Conversation,
     messages: list[dict[str, Any]],
@@ -146,7 +163,7 @@ def _text_of(
             documents=None,
             add_generation_prompt=prompt,
             strftime_now=_DAY.strftime,
-            **tokenizer.special_tokens_map,
+            **renderer.tokens,
         )
     except TemplateError as error:
         # Words of the template itself may be shown; any others could be a turn's.

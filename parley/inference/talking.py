@@ -41,7 +41,7 @@ def stop_strings(template: Template) -> list[str]:
     Of ChatML none, since <|im_start|> is one; "[INST]" of Llama 2, "### Instruction:" of Alpaca.
     """
     turns = (Turn("user", "question"), Turn("assistant", "answer"), Turn("user", "further"))
-    text = "".join(render(template.tokenizer, Conversation("trial", turns)))
+    text = "".join(render(template.renderer, Conversation("trial", turns)))
     between = text[text.rindex("answer") + len("answer") : text.rindex("further")]
     opener = template.control.sub("", between).strip()
     return [opener] if re.search(r"[^\w\s]", opener) else []

@@ -62,6 +62,6 @@ def packed_rows(
     packed = []
     for examples in (train, val):
         lengths = [len(example.input_ids) for example in examples]
-        groups = best_fit(lengths, max(longest, *lengths)) if params.packing else [[i] for i in range(len(lengths))]
+        groups = best_fit(lengths, max([longest, *lengths])) if params.packing else [[i] for i in range(len(lengths))]
         packed.append(Rows(examples, groups))
     return packed[0], packed[1]

@@ -12,7 +12,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from parley.conversation import Conversation, ToolCall, Turn, to_chat
 from parley.encoding.chat import encode, encode_prompts, template_of
-from parley.encoding.rendering import render
+from parley.encoding.rendering import render, renderer_of
 from parley.errors import ParleyError
 from parley.inference.generation import stop_ids
 from parley.modeling.families import read_template, set_template, tokens_of
@@ -101,7 +101,7 @@ def test_text_and_markers_are_those_of_transformers(name: str, case: str) -> Non
         date_string="26 Jul 2024",
         **tokenizer.special_tokens_map,
     )
-    pieces = render(tokenizer, conversation)
+    pieces = render(renderer_of(tokenizer), conversation)
     assert "".join(pieces) == text
     if spans[0]:
         assert list(accumulate(map(len, pieces[:-1]))) == [
@@ -138,7 +138,7 @@ MAKERS = [
 @pytest.mark.parametrize("name, case", MAKERS)
 def test_a_training_variant_writes_what_the_models_makers_write(name: str, case: str) -> None:
     variant, original = tokenizer_of(name), tokenizer_of(name, source_of(name, original=True))
-    assert "".join(render(variant, TALKS[case])) == "".join(render(original, TALKS[case]))
+    assert "".join(render(renderer_of(variant), TALKS[case])) == "".join(render(renderer_of(original), TALKS[case]))
 
 
 TALK = talk("hi", "hello", "bye", "ok", system="be brief")
@@ -158,11 +158,11 @@ GOLDEN = {
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_our_templates_write_their_familys_text(name: str) -> None:
-    assert "".join(render(tokenizer_of(name), TALK)) == GOLDEN[name]
+    assert "".join(render(renderer_of(tokenizer_of(name)), TALK)) == GOLDEN[name]
 
 
 def test_alpaca_without_system_prompt_begins_with_its_own() -> None:
-    text = "".join(render(tokenizer_of("alpaca"), talk("hi", "hello")))
+    text = "".join(render(renderer_of(tokenizer_of("alpaca")), talk("hi", "hello")))
     assert text == (
         "Below is an instruction that describes a task. Write a response that appropriately completes the request."
         "\n\n### Instruction:\nhi\n\n### Response:\nhello</s>"

@@ -92,7 +92,7 @@ def test_end_token_and_text_of_each_answer_are_trained_and_nothing_else(source: 
         1, 4, 6, 10, 2, 6,
         1, 5, 6, 10, 2, 6,
     ]
-    assert targets_of("assistant", found, conversation).labels == [
+    assert targets_of("assistant", [(conversation, found)]).labels.tolist() == [
         *[-100] * 15, 9, 7, 8, 2, -100,
         *[-100] * 9, 10, 2, -100,
     ]
@@ -122,7 +122,8 @@ def test_llama_3s_mask_as_written_by_hand() -> None:
         2, 7, 3, 6, 12, 4,
         2, 8, 3, 6, 12, 4,
     ]
-    assert targets_of("assistant", found, conversation).labels == [*[-100] * 11, 11, 4, *[-100] * 10, 12, 4]
+    labels = targets_of("assistant", [(conversation, found)]).labels.tolist()
+    assert labels == [*[-100] * 11, 11, 4, *[-100] * 10, 12, 4]
     # fmt: on
 
 
@@ -137,7 +138,8 @@ def test_gemmas_mask_as_written_by_hand() -> None:
         2, 6, 4, 11, 3, 4,
         2, 8, 4, 11, 3, 4,
     ]
-    assert targets_of("assistant", found, conversation).labels == [*[-100] * 10, 10, 3, *[-100] * 10, 11, 3, -100]
+    labels = targets_of("assistant", [(conversation, found)]).labels.tolist()
+    assert labels == [*[-100] * 10, 10, 3, *[-100] * 10, 11, 3, -100]
     # fmt: on
 
 

@@ -21,7 +21,7 @@ def trained(tiny_base: Path, loss: str, conversation: Conversation = TALK, templ
         tokenizer.chat_template = (Path(__file__).parents[3] / f"parley/templates/{template}.jinja").read_text()
         tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|user|>", "<|assistant|>"]})
     (encoded,) = encode(template_of(tokenizer), [conversation], speaker=speaker_of(loss), last=only_last(loss))
-    labels = targets_of(loss, encoded, conversation).labels
+    labels = targets_of(loss, [(conversation, encoded)]).labels.tolist()
     parts: list[list[int]] = [[]]
     for label in labels:
         parts[-1].append(label) if label != -100 else parts.append([])
@@ -55,14 +55,27 @@ def test_a_turns_weight_goes_with_it_through_a_file_and_onto_its_tokens() -> Non
     row = to_sharegpt(Conversation("c", (Turn("user", "a"), Turn("assistant", "b", weight=0.5), Turn("user", "c"))))
     conversation = from_sharegpt(row)
     assert [part.get("weight") for part in row["conversations"]] == [None, 0.5, None]
-    targets = targets_of("assistant", Encoded([7, 8, 9, 6], ((1, 3),)), conversation)
-    assert (targets.labels, targets.weights) == ([-100, 8, 9, -100], [0.0, 0.5, 0.5, 0.0])
+    targets = targets_of("assistant", [(conversation, Encoded([7, 8, 9, 6], ((1, 3),)))])
+    assert targets.labels.tolist() == [-100, 8, 9, -100]
+    assert [list(row) for row in targets.columns()["weights"]] == [[0.0, 0.5, 0.5, 0.0]]
 
 
 def test_a_turn_of_weight_0_is_not_trained() -> None:
     turns = (Turn("user", "a"), Turn("assistant", "b", weight=0), Turn("assistant", "c"))
-    targets = targets_of("assistant", Encoded([7, 8, 9], ((0, 1), (2, 3))), Conversation("c", turns))
-    assert (targets.labels, targets.weights) == ([-100, -100, 9], None)
+    targets = targets_of("assistant", [(Conversation("c", turns), Encoded([7, 8, 9], ((0, 1), (2, 3))))])
+    assert (targets.labels.tolist(), targets.columns()["weights"]) == ([-100, -100, 9], [None])
+
+
+def test_a_batch_of_conversations_is_each_of_them_one_after_another() -> None:
+    one = Conversation("c", (Turn("user", "a"), Turn("assistant", "b", weight=-2)))
+    two = Conversation("d", (Turn("assistant", "a"), Turn("user", "b"), Turn("assistant", "c", weight=0.5)))
+    rows = [(one, Encoded([7, 8], ((0, 2),))), (two, Encoded([4, 5, 6], ((0, 1), (1, 3))))]
+    for loss in ("assistant", "all"):
+        together = targets_of(loss, rows)
+        alone = [targets_of(loss, [row]) for row in rows]
+        assert together.labels.tolist() == [label for found in alone for label in found.labels.tolist()]
+        assert [list(row) for row in together.columns()["weights"]] == [[-2, -2], [1, 0.5, 0.5]]
+        assert [part.tolist() for part in together.sizes()] == [[2, 3], [2, 3], [1, 2]]
 
 
 def test_weights_of_1_and_minus_1_are_binary_cross_entropy_on_the_tokens_probability() -> None:
