@@ -86,10 +86,11 @@ def _quantization(adapter: Path) -> str:
 
 
 def _add_stops(model: "PreTrainedModel", adapter: Path) -> None:
-    """The end tokens that merge wrote beside an adapter, with the base's own."""
-    if (stops := adapter / "generation_config.json").is_file():
-        more, own = json.loads(stops.read_bytes())["eos_token_id"], model.generation_config.eos_token_id
-        model.generation_config.eos_token_id = sorted({*more, *(own if isinstance(own, list) else [own])} - {None})
+    """The end tokens that merge, or somebody else, wrote beside an adapter, with the base's own."""
+    if (settings := adapter / "generation_config.json").is_file():
+        given = [json.loads(settings.read_bytes()).get("eos_token_id"), model.generation_config.eos_token_id]
+        stops = {token for one in given for token in (one if isinstance(one, list) else [one])} - {None}
+        model.generation_config.eos_token_id = sorted(stops) or None
 
 
 def _with_adapter(
