@@ -109,7 +109,7 @@ def export(place: Path, size: int, rounds: int) -> Iterator[str]:
         path = place / f"{shape}-{bytes_}.json"
         write_export(path, bytes_, shape=shape)
         yield f"\nDiscord export, {shape}, {path.stat().st_size / 1e6:.0f} MB\n"
-        readers = ["ingest", "ijson", "ijson, only read"] if shape == "indented" else ["ingest"]
+        readers = ["ingest", "ijson", "ijson, only read", "msgspec, only read"] if shape == "indented" else ["ingest"]
         yield from compared(path, readers, place, rounds)
     yield "\nThe same where the whole file is held in memory\n"
     yield from compared(place / f"minified-{size // 5}.json", ["ingest", "json.loads"], place, 1)

@@ -41,6 +41,17 @@ def by_ijson(folder: Path, path: Path) -> None:
                 )
 
 
+def by_decoder(folder: Path, path: Path) -> None:
+    """The exact cuts and the typed decoding alone, to nowhere: what no reader on these two can pass."""
+    from parley.formats import discord
+    from parley.ingestion.json_stream import JsonArray
+    from parley.ingestion.reading import pieces_of
+
+    decode = discord._decode
+    for _ in JsonArray(pieces_of(path), key="messages", where=str(path)).batches(lambda element, *_: decode(element)):
+        pass
+
+
 def by_json(folder: Path, path: Path) -> None:
     json.loads(path.read_bytes())
 
@@ -83,6 +94,7 @@ READERS: dict[str, tuple[Callable[[Path, Path], None], tuple[str, ...]]] = {
     "validate": (stage("validate"), ("stages.validate",)),
     "ijson": (by_ijson, ("ijson",)),
     "ijson, only read": (by_ijson_only, ("ijson",)),
+    "msgspec, only read": (by_decoder, ("parley.formats.discord", "numpy")),
     "json.loads": (by_json, ()),
     "json.loads by line": (by_json_lines, ()),
     "datasets": (by_datasets, ("datasets",)),
