@@ -115,7 +115,7 @@ def stream(
 def _texts(template: Template, queue: "SimpleQueue[list[int] | None]") -> Iterator[str]:
     """What each token adds to the answer's text; the first parts of a character wait for its last."""
     written: list[int] = []
-    shown = 0
+    text, shown = "", 0
     queue.get()  # the prompt
     while (ids := queue.get()) is not None:
         written += ids
@@ -123,3 +123,4 @@ def _texts(template: Template, queue: "SimpleQueue[list[int] | None]") -> Iterat
         if not text.endswith("\ufffd"):
             yield text[shown:]
             shown = len(text)
+    yield text[shown:]  # of a character that max_new_tokens cut in two, as an answer in one piece shows it

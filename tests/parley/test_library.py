@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -12,12 +13,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
+from small_tokenizers import tokenizer_of
 
 import parley
 from parley.conversation import Conversation, Turn
 from parley.encoding.chat import template_of
 from parley.inference.generation import Sampling
-from parley.inference.talking import prompt_ids, stop_strings, stream, until
+from parley.inference.talking import _texts, prompt_ids, stop_strings, stream, until
 
 REPO = Path(__file__).parents[2]
 Loaded = tuple[Any, Any, torch.device]  # tokenizer, model, device
@@ -184,6 +186,15 @@ def test_pieces_end_at_the_first_stop_string_however_they_are_cut(pieces: list[s
     text = "".join(pieces)
     first = min([place for stop in stops if (place := text.find(stop)) >= 0], default=len(text))
     assert "".join(until(pieces, stops)) == text[:first]
+
+
+@pytest.mark.parametrize(("letters", "pieces"), [("nÃ©", ["n", "é"]), ("nÃ", ["n", "\ufffd"])])
+def test_a_character_comes_whole_or_is_shown_as_cut(letters: str, pieces: list[str]) -> None:
+    template = template_of(tokenizer_of("chatml"))
+    queue: SimpleQueue[list[int] | None] = SimpleQueue()
+    for ids in ([], *([template.tokenizer.convert_tokens_to_ids(byte)] for byte in letters), None):  # the prompt first
+        queue.put(ids)
+    assert list(filter(None, _texts(template, queue))) == pieces
 
 
 @pytest.mark.parametrize(
