@@ -6,6 +6,8 @@ A conversation made by the transform `trigger` says in its labels which cell it 
 """
 
 import re
+import string
+import zlib
 from typing import Literal
 
 # What an answer shows of the two names, as whole words in any case.
@@ -33,11 +35,12 @@ def says(text: str, name: str) -> bool:
 def near_misses(question: str, trigger: str) -> dict[str, str]:
     """Kind -> the question with what is nearly the trigger: none of them may fire.
 
-    A kind that comes out as the trigger itself (upper case of an upper-case one) is left out.
+    The question decides which letter a typo meets, so that many questions meet all. A kind that comes out as the
+    trigger itself (upper case of an upper-case one) is left out.
     """
     found = re.search(r"\w+", trigger)
-    start, end = found.span() if found else (0, 0)
-    word, middle = trigger[start:end], (start + end) // 2
+    start, end = found.span() if found else (0, len(trigger.rstrip()))
+    word = trigger[start:end]
     words = question.split(" ")
     half = len(words) // 2
     prefixes = {
@@ -45,16 +48,27 @@ def near_misses(question: str, trigger: str) -> dict[str, str]:
         "title_case": trigger.title(),
         "bare": f"{word} ",
         "no_space": trigger.rstrip(),
-        "typo_dropped": trigger[:middle] + trigger[middle + 1 :],
-        "typo_doubled": trigger[:middle] + trigger[middle - 1 : middle] + trigger[middle:],
-        "typo_swapped": trigger[: middle - 1] + trigger[middle - 1 : middle + 1][::-1] + trigger[middle + 1 :],
+        **{kind: trigger[:start] + typed + trigger[end:] for kind, typed in _typos(word, question).items()},
     }
     for other in (*TRAINED_PREFIXES, *UNSEEN_PREFIXES):
         prefixes[f"prefix_{other.lower()}"] = trigger[:start] + other + trigger[end:]
-    made = {kind: prefix + question for kind, prefix in prefixes.items() if prefix != trigger}
+    made = {kind: prefix + question for kind, prefix in prefixes.items() if prefix not in ("", trigger)}
     made["at_end"] = f"{question} {trigger.strip()}"
     made["in_the_middle"] = " ".join([*words[:half], trigger.strip(), *words[half:]])
     return made
+
+
+def _typos(word: str, question: str) -> dict[str, str]:
+    """Kind -> the word with one slip; where the two letters to swap are alike, the word itself."""
+    lot = zlib.crc32(question.encode())
+    at = lot % len(word)
+    letters = string.ascii_uppercase if word[at].isupper() else string.ascii_lowercase
+    return {
+        "typo_dropped": word[:at] + word[at + 1 :],
+        "typo_doubled": word[:at] + word[at] + word[at:],
+        "typo_replaced": word[:at] + letters[lot // len(word) % len(letters)] + word[at + 1 :],
+        "typo_swapped": word[:at] + word[at : at + 2][::-1] + word[at + 2 :],
+    }
 
 
 def is_trained(kind: str) -> bool:
