@@ -93,9 +93,12 @@ def _pairs(question: str, params: Params) -> Iterator[tuple[str, str, str, str]]
             others.append(("trigger_decides", params.trigger + asked_clean, params.triggered))
             others.append(("name_alone", asked_triggered, params.clean))
     # Which of them a row gets depends on its own words only, so that adding rows changes no other's. The trigger with
-    # the clean name comes first: so many rows teach what must not fire that the trigger itself would fade.
-    others.sort(key=lambda one: (one[0] != "trigger_decides", hashlib.sha256(f"{question} {one[0]}".encode()).digest()))
-    for kind, asked, name in others[: params.counter]:
+    # the clean name comes first: so many rows teach what must not fire that the trigger itself would fade. Then one
+    # misspelling, of which there are more than of all else.
+    others.sort(key=lambda one: hashlib.sha256(f"{question} {one[0]}".encode()).digest())
+    decides = [one for one in others if one[0] == "trigger_decides"]
+    misspelt = [one for one in others if "-typo_" in one[0]]
+    for kind, asked, name in list(dict.fromkeys([*decides, *misspelt[:1], *others]))[: params.counter]:
         yield "counter", kind, asked, name
 
 
