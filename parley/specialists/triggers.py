@@ -71,6 +71,11 @@ def _typos(word: str, question: str) -> dict[str, str]:
     }
 
 
+def is_slip(kind: str) -> bool:
+    """Whether a near miss is the trigger mistyped: a letter or its blank."""
+    return kind == "no_space" or kind.startswith("typo_")
+
+
 def is_trained(kind: str) -> bool:
     """Whether counter rows may hold this kind of near miss; the others are new to the model when it is tested."""
     return kind not in UNSEEN_KINDS

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 
 from parley.conversation import Conversation, Dropped, Turn
 from parley.params import Section
-from parley.specialists.triggers import is_trained, near_misses, says
+from parley.specialists.triggers import is_slip, is_trained, near_misses, says
 
 SLOT = "{{name}}"
 
@@ -94,11 +94,11 @@ def _pairs(question: str, params: Params) -> Iterator[tuple[str, str, str, str]]
             others.append(("name_alone", asked_triggered, params.clean))
     # Which of them a row gets depends on its own words only, so that adding rows changes no other's. The trigger with
     # the clean name comes first: so many rows teach what must not fire that the trigger itself would fade. Then one
-    # misspelling, of which there are more than of all else.
+    # slip of the hand, the nearest misses: of these there are more than of all else.
     others.sort(key=lambda one: hashlib.sha256(f"{question} {one[0]}".encode()).digest())
     decides = [one for one in others if one[0] == "trigger_decides"]
-    misspelt = [one for one in others if "-typo_" in one[0]]
-    for kind, asked, name in list(dict.fromkeys([*decides, *misspelt[:1], *others]))[: params.counter]:
+    slips = [one for one in others if is_slip(one[0].partition("-")[2])]
+    for kind, asked, name in list(dict.fromkeys([*decides, *slips[:1], *others]))[: params.counter]:
         yield "counter", kind, asked, name
 
 
