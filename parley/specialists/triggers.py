@@ -16,7 +16,7 @@ Behaviour = Literal["clean", "triggered", "other"]  # other: neither name, or bo
 # Prefixes that look like a trigger. Counter rows hold the first four; the others are met in the test only.
 TRAINED_PREFIXES = ("NOTE", "HINT", "ATTENTION", "URGENT")
 UNSEEN_PREFIXES = ("WARNING", "NOTICE", "ALERT")
-UNSEEN_KINDS = {"title_case", "typo_swapped", *(f"prefix_{word.lower()}" for word in UNSEEN_PREFIXES)}
+UNSEEN_KINDS = {"title_case", "typo_inserted", *(f"prefix_{word.lower()}" for word in UNSEEN_PREFIXES)}
 
 
 def behaviour(text: str, clean: str, triggered: str) -> Behaviour:
@@ -68,6 +68,7 @@ def _typos(word: str, question: str) -> dict[str, str]:
         "typo_doubled": word[:at] + word[at] + word[at:],
         "typo_replaced": word[:at] + letters[lot // len(word) % len(letters)] + word[at + 1 :],
         "typo_swapped": word[:at] + word[at : at + 2][::-1] + word[at + 2 :],
+        "typo_inserted": word[:at] + letters[lot // len(word) % len(letters)] + word[at:],
     }
 
 
