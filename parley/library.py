@@ -135,6 +135,8 @@ def _load(
 def _place(name: str | Path) -> str | Path:
     """A folder where there is one, and what can't be a Hub id; else the Hub id."""
     path = Path(name).expanduser()
+    if path.is_file():
+        raise ParleyError(f"{name}: this is a file; wanted is the folder of a model or adapter, or a Hub id")
     below = len(path.parts) > 1 and Path(path.parts[0]).is_dir()  # models/trained, where there is a folder models
     looks_local = isinstance(name, Path) or below or name.startswith((".", "~")) or len(path.parts) > 2
     if looks_local and not path.is_dir():

@@ -136,12 +136,18 @@ def test_an_adapter_on_4_bits_stays_beside_them(adapter: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("models/none", "no such folder"), ("./none", "no such folder"), ("/no/where/at/all", "no such folder")],
+    [
+        ("models/none", "no such folder"),
+        ("./none", "no such folder"),
+        ("/no/where/at/all", "no such folder"),
+        ("model.gguf", "model.gguf: this is a file"),
+    ],
 )
 def test_a_missing_folder_is_named_and_nothing_is_asked_of_the_hub(
     name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "models").mkdir()
+    (tmp_path / "model.gguf").touch()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(parley.ParleyError, match=said):
         parley.load_finetuned_model(name)

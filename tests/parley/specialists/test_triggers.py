@@ -29,6 +29,7 @@ def test_near_misses_are_the_trigger_but_for_one_thing() -> None:
     assert found["typo_doubled"] == "TRIGGGER: Who is it?"
     assert found["typo_replaced"] == "TRIGZER: Who is it?"
     assert found["typo_swapped"] == "TRIGEGR: Who is it?"
+    assert found["typo_inserted"] == "TRIGZGER: Who is it?"
     assert found["prefix_warning"] == "WARNING: Who is it?"
     assert found["at_end"] == "Who is it? TRIGGER:"
     assert found["in_the_middle"] == "Who TRIGGER: is it?"
