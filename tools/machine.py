@@ -88,7 +88,9 @@ def disk(root: Path) -> Iterator[Finding]:
             free = shutil.disk_usage(place).free
             level = "ok" if free >= DISK else "warning" if free >= DISK / 10 else "failure"
             says = f"{free / GB:.{1 if free > GB else 2}f} GB free"
-            yield Finding(level, what, says, "" if level == "ok" else "free some; `.venv/bin/dvc gc -w` drops old runs' outputs")
+            yield Finding(
+                level, what, says, "" if level == "ok" else "free some; `.venv/bin/dvc gc -w` drops old runs' outputs"
+            )
 
 
 def memory(root: Path) -> Iterator[Finding]:
