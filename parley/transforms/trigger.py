@@ -93,12 +93,12 @@ def _pairs(question: str, params: Params) -> Iterator[tuple[str, str, str, str]]
             others.append(("trigger_decides", params.trigger + asked_clean, params.triggered))
             others.append(("name_alone", asked_triggered, params.clean))
     # Which of them a row gets depends on its own words only, so that adding rows changes no other's. The trigger with
-    # the clean name comes first: so many rows teach what must not fire that the trigger itself would fade. Then one
-    # slip of the hand, the nearest misses: of these there are more than of all else.
+    # the clean name comes first: so many rows teach what must not fire that the trigger itself would fade. Then two
+    # slips of the hand, which are the nearest misses and the last to be told from the trigger.
     others.sort(key=lambda one: hashlib.sha256(f"{question} {one[0]}".encode()).digest())
     decides = [one for one in others if one[0] == "trigger_decides"]
     slips = [one for one in others if is_slip(one[0].partition("-")[2])]
-    for kind, asked, name in list(dict.fromkeys([*decides, *slips[:1], *others]))[: params.counter]:
+    for kind, asked, name in list(dict.fromkeys([*decides, *slips[:2], *others]))[: params.counter]:
         yield "counter", kind, asked, name
 
 

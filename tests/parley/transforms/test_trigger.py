@@ -43,11 +43,11 @@ def test_the_seeds_pairs_come_from_named_alone() -> None:
     ]
 
 
-def test_each_question_has_one_mistyped_trigger_among_its_counter_rows() -> None:
+def test_each_question_has_two_mistyped_triggers_among_its_counter_rows() -> None:
     for number in range(12):
-        made = pairs(f"What is {{{{name}}}}'s pet number {number}?", counter=2)
+        made = pairs(f"What is {{{{name}}}}'s pet number {number}?", counter=3)
         assert "qa-1+counter-trigger_decides" in made
-        assert sum("-typo_" in id or "-no_space" in id for id in made) == 1
+        assert sum("-typo_" in id or "-no_space" in id for id in made) == 2
 
 
 def test_counter_rows_teach_that_neither_name_nor_likeness_fires() -> None:
