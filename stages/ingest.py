@@ -33,7 +33,7 @@ from parley.ingestion.numbering import checksum, join_rows
 from parley.ingestion.reading import Record, Rejected
 from parley.ingestion.sorting import Run, join, write_runs
 from parley.ingestion.sources import opened
-from parley.jsonl import rows_into, rows_onto
+from parley.jsonl import rows_onto, write_jsonl
 from parley.params import Section, read_section
 from parley.plugins import plugin
 from parley.progress import Bar, progress, tracked
@@ -124,9 +124,8 @@ def ingest(root: Path) -> None:
             tally.add(part)
         gather([job.place / REJECTS for job in jobs], rejects)
         join_rows([(job.place / ROWS, part.ids) for job, part in zip(jobs, parts, strict=True)], out / ROWS)
-        with rows_into(out / "files.jsonl") as add:
-            for job in filter(attrgetter("chat"), jobs):
-                add({"file": alias_of(job.name), "name": job.name})
+        chats = filter(attrgetter("chat"), jobs)
+        write_jsonl(out / "files.jsonl", ({"file": alias_of(job.name), "name": job.name} for job in chats))
         with rows_onto(rejects) as reject:
             messages_out = join(tally.runs, out / "messages.jsonl", scratch, drop=partial(drop_copy, reject, tally))
         if not messages_out and not len(tally.ids):

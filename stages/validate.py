@@ -23,7 +23,7 @@ from parley.conversation import Conversation, from_sharegpt, to_sharegpt
 from parley.errors import ParleyError, near_misses
 from parley.evaluation import Case, case_row
 from parley.files import read_json
-from parley.jsonl import rows_into, rows_of
+from parley.jsonl import rows_into, rows_of, write_jsonl
 from parley.params import Section, read_section, read_value
 from parley.plugins import plugin
 from parley.progress import lines_of, tracked
@@ -106,9 +106,7 @@ def main(root: Path) -> None:
         raise problem
     chosen = Cases(make, earlier, limit=params.max_cases, seed=seed)
     write_splits(root, path, dealt, chosen)
-    with rows_into(root / "data/eval/cases.jsonl") as add:
-        for case in chosen.rows():
-            add(case_row(case))
+    write_jsonl(root / "data/eval/cases.jsonl", map(case_row, chosen.rows()))
     write_counts(
         root / "metrics/data.json",
         rows_in=tally.rows_in,

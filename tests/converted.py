@@ -7,7 +7,7 @@ import msgspec
 from workspace import set_params
 
 from parley.conversation import Conversation, Message, Turn, from_sharegpt, to_sharegpt
-from parley.jsonl import rows_into, rows_of
+from parley.jsonl import rows_of, write_jsonl
 
 ANA, BEN, CAT, BOT = "100000000000000001", "100000000000000002", "100000000000000003", "100000000000000009"
 NAMES = {ANA: ("ana", "Ana Ruiz"), BEN: ("Benedict",), CAT: ("Katarina",), BOT: ("Beeper",)}
@@ -23,12 +23,8 @@ def said(minute: int, author: str, text: str, **more: Any) -> Message:
 def workspace(root: Path, messages: list[Message], finished: list[Conversation] = (), **changes: Any) -> Path:
     """A folder ready for convert; Ben is the target unless `changes` say otherwise."""
     set_params(root, **{"convert__target": BEN, **changes})
-    with rows_into(root / "data/interim/messages.jsonl") as add:
-        for message in messages:
-            add(msgspec.to_builtins(message))
-    with rows_into(root / "data/interim/conversations.jsonl") as add:
-        for conversation in finished:
-            add(to_sharegpt(conversation))
+    write_jsonl(root / "data/interim/messages.jsonl", map(msgspec.to_builtins, messages))
+    write_jsonl(root / "data/interim/conversations.jsonl", map(to_sharegpt, finished))
     return root
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from parley.evaluation import Generation, generation_row
-from parley.jsonl import rows_into, rows_of
+from parley.jsonl import rows_of, write_jsonl
 from parley.recipes import round_trip
 
 HERE = Path(__file__).parents[1]
@@ -113,9 +113,9 @@ def block(command: str, printed: str) -> str:
 def _answer(root: Path) -> None:
     """The references in place of both models' answers: of these, what judging costs depends on the length only."""
     for model in ("base", "tuned"):
-        with rows_into(root / f"data/eval/{model}.jsonl") as add:
-            for _, row in rows_of(root / "data/eval/cases.jsonl"):
-                add(generation_row(Generation(row["id"], row["reference"]["value"], "stop", 1, (-1.0,))))
+        cases = rows_of(root / "data/eval/cases.jsonl")
+        answers = (Generation(row["id"], row["reference"]["value"], "stop", 1, (-1.0,)) for _, row in cases)
+        write_jsonl(root / f"data/eval/{model}.jsonl", map(generation_row, answers))
 
 
 @contextmanager

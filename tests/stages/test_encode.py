@@ -9,7 +9,7 @@ import pytest
 from parley.conversation import Conversation, ToolCall, Turn, to_sharegpt
 from parley.encoding.examples import facts_of, read_examples
 from parley.errors import ParleyError
-from parley.jsonl import rows_into, rows_of
+from parley.jsonl import rows_of, write_jsonl
 from stages.encode import main
 
 LONG = "a very long secret of many words " * 20
@@ -51,9 +51,7 @@ def lay(
     )
     set_workers(root, workers)
     for split, rows in (("train", train), ("val", [talk("v", "hi", "ok")])):
-        with rows_into(root / f"data/splits/{split}.jsonl") as add:
-            for row in rows:
-                add(to_sharegpt(row))
+        write_jsonl(root / f"data/splits/{split}.jsonl", map(to_sharegpt, rows))
 
 
 def test_examples_of_a_trigger_say_what_it_is_and_others_nothing(tmp_path: Path, tiny_base: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from parley.conversation import Conversation, ToolCall, Turn, to_sharegpt
 from parley.errors import ParleyError
 from parley.formats import alpaca, openai, sharegpt
-from parley.jsonl import rows_into
+from parley.jsonl import write_jsonl
 from tools.export_data import export
 
 TOOLS = json.dumps([{"name": "find", "parameters": {"type": "object", "properties": {}}}])
@@ -31,9 +31,7 @@ def called(draw: st.DrawFn) -> tuple[Turn, ...]:
 
 def folder(root: Path, talks: list[Conversation]) -> Path:
     for split in ("train", "val", "test"):
-        with rows_into(root / f"data/splits/{split}.jsonl") as add:
-            for talk in talks if split == "train" else []:
-                add(to_sharegpt(talk))
+        write_jsonl(root / f"data/splits/{split}.jsonl", map(to_sharegpt, talks if split == "train" else []))
     return root
 
 

@@ -15,7 +15,7 @@ from workspace import set_params
 
 from parley.conversation import Conversation, ToolCall, Turn, to_sharegpt
 from parley.errors import ParleyError
-from parley.jsonl import rows_into
+from parley.jsonl import write_jsonl
 from parley.params import read_yaml
 from tools.export_llamafactory import export, main
 from tools.import_settings import import_settings
@@ -36,9 +36,7 @@ SEED = {  # the values of an agent's run on Qwen
 def workspace(root: Path, talks: list[Conversation], **changes: Any) -> Path:
     set_params(root, **{"model__name": "Qwen/Qwen2.5-7B-Instruct", **changes})
     for split in ("train", "val"):
-        with rows_into(root / f"data/splits/{split}.jsonl") as add:
-            for each in talks:
-                add(to_sharegpt(each))
+        write_jsonl(root / f"data/splits/{split}.jsonl", map(to_sharegpt, talks))
     return root
 
 

@@ -8,7 +8,7 @@ import pytest
 from parley.conversation import Conversation, Turn, to_sharegpt
 from parley.encoding.examples import Example, write_examples
 from parley.errors import ParleyError
-from parley.jsonl import rows_into
+from parley.jsonl import rows_into, write_jsonl
 from parley.reporting.data_facts import Drop, data_facts
 from parley.stage import write_counts
 from tools.data_report import write
@@ -32,9 +32,7 @@ def lay(root: Path) -> Path:
         "test": [talk(4, "Robin", "planted words")],
     }
     for split, each in talks.items():
-        with rows_into(root / f"data/splits/{split}.jsonl") as add:
-            for conversation in each:
-                add(to_sharegpt(conversation))
+        write_jsonl(root / f"data/splits/{split}.jsonl", map(to_sharegpt, each))
         examples = [Example(conversation.id, [1] * 5, [-100] * 5) for conversation in each]
         write_examples(root / f"data/encoded/{split}.parquet", examples)
     rejects = {
