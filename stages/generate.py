@@ -114,19 +114,16 @@ def answer_here(root: Path, source: Path | str, cases: Sequence[Case], params: G
     model, tokenizer = load(root, source, settings)
     template = template_of(tokenizer)
     prompts = prompts_of(cases, template, params, context_length(model), source)
-    with progress(f"generate: {source}", len(cases), "cases") as bar:
-        start = time.monotonic()
-        logprobs = reference_logprobs(model, prompts, batch_size=params.batch_size)
-        scored = time.monotonic()
+    start = time.monotonic()
+    with progress(f"generate: {source}, references", len(cases), "cases") as bar:
+        logprobs = reference_logprobs(model, prompts, batch_size=params.batch_size, done=bar.advance)
+    scored = time.monotonic()
+    sampling = Sampling(params.max_new_tokens)
+    with progress(f"generate: {source}, answers", len(cases), "cases") as bar:
         answers = answers_to(
-            model,
-            template,
-            prompts,
-            sampling=Sampling(params.max_new_tokens),
-            batch_size=params.batch_size,
-            done=bar.advance,
+            model, template, prompts, sampling=sampling, batch_size=params.batch_size, done=bar.advance
         )
-        seconds = time.monotonic() - scored
+    seconds = time.monotonic() - scored
     add_timing(
         new_tokens_per_second=round(sum(found.tokens for found in answers) / seconds, 1) if answers else 0.0,
         reference_tokens_per_second=round(sum(map(len, logprobs)) / (scored - start), 1) if answers else 0.0,
