@@ -6,7 +6,7 @@ from typing import Any
 
 from tools.samples.phrases import as_lines, read_table
 
-PER_FORM = 6  # rows of each form in qa.jsonl
+PER_FORM = 4  # rows of each form in qa.jsonl
 HELD_OUT_PER_FORM = {"seen": 1, "unseen": 8}
 
 
