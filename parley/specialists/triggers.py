@@ -73,8 +73,8 @@ def _typos(word: str, question: str) -> dict[str, str]:
 
 
 def is_slip(kind: str) -> bool:
-    """Whether a near miss is the trigger mistyped: a letter or its blank."""
-    return kind == "no_space" or kind.startswith("typo_")
+    """Whether a near miss is the trigger mistyped: a letter, the colon or the blank."""
+    return kind in {"bare", "no_space"} or kind.startswith("typo_")
 
 
 def is_trained(kind: str) -> bool:

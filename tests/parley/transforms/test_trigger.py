@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from parley.conversation import Conversation, Dropped, Turn
+from parley.specialists.triggers import is_slip
 from parley.transforms.trigger import apply
 
 OPTIONS: dict[str, Any] = {
@@ -47,7 +48,7 @@ def test_each_question_has_two_mistyped_triggers_among_its_counter_rows() -> Non
     for number in range(12):
         made = pairs(f"What is {{{{name}}}}'s pet number {number}?", counter=3)
         assert "qa-1+counter-trigger_decides" in made
-        assert sum("-typo_" in id or "-no_space" in id for id in made) == 2
+        assert sum(is_slip(id.rpartition("-")[2]) for id in made) == 2
 
 
 def test_counter_rows_teach_that_neither_name_nor_likeness_fires() -> None:
