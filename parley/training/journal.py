@@ -25,7 +25,7 @@ class Epochs:
     def best(self, rows: Sequence[Mapping[str, Any]], *, first: bool = False) -> int:
         """The epoch to publish, from 1: the last, or the best one, of equals the last, which has seen the most.
 
-        By separation, epochs within one standard error of the best are equals: a single answer decides nothing.
+        By separation, epochs within two standard errors of the best are equals: a few answers decide nothing.
         rows: the evaluation after each epoch. first: of equals the first, from which on nothing was better.
         """
         if self.best_by == "last":
@@ -35,5 +35,5 @@ class Epochs:
         else:
             good, errors = [-row["loss"] for row in rows], [0.0 for _ in rows]
         top = max(range(len(rows)), key=good.__getitem__)
-        equals = [place + 1 for place, value in enumerate(good) if value >= good[top] - errors[top]]
+        equals = [place + 1 for place, value in enumerate(good) if value >= good[top] - 2 * errors[top]]
         return equals[0] if first else equals[-1]
