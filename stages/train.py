@@ -273,10 +273,10 @@ def _publish_model(root: Path, trainer: "PackedTrainer", params: Train, info: Ma
         link_tree(trainer.kept / str(trainer.best_epoch()), made)
         if params.keep_epochs:
             link_tree(trainer.kept, made / "epochs")
-            for epoch in (made / "epochs").iterdir():
-                write_json(epoch / "training_info.json", info)  # says which base it is for
-        load_tokenizer(root / BASE).save_pretrained(made)
-        write_json(made / "training_info.json", info)
+        tokenizer = load_tokenizer(root / BASE)
+        for folder in (made, *(made / "epochs").glob("*")):  # each is a model of its own, and says which base it is for
+            tokenizer.save_pretrained(folder)
+            write_json(folder / "training_info.json", info)
 
 
 if __name__ == "__main__":

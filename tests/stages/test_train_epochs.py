@@ -11,10 +11,11 @@ import pytest
 from test_train import run_and_kill, sums
 from workspace import made_up
 
+import parley
 from parley.encoding.examples import Example, write_examples
 from parley.errors import ParleyError
 from parley.files import read_json, sha256_file, sha256_tree
-from parley.modeling.models import read_base, write_base
+from parley.modeling.models import load_tokenizer, read_base, write_base
 from stages import merge, train
 
 pytestmark = pytest.mark.slow
@@ -117,6 +118,8 @@ def test_full_models_are_kept_and_gone_on_from_and_merge_leaves_them_out(make: M
     train.main(first)
     merge.main(first)
     assert not (first / "models/merged/epochs").exists()
+    tokenizer, _, _ = parley.load_finetuned_model(first / "models/trained/epochs/1")
+    assert tokenizer.chat_template == load_tokenizer(first / "models/merged").chat_template
     root = make(**full, train__start_from="from")
     shutil.copytree(first / "models/trained/epochs/1", root / "from")
     train.main(root)
