@@ -32,7 +32,12 @@ plain = st.fixed_dictionaries({"from": names, "value": texts}) | st.fixed_dictio
 )
 rows = st.fixed_dictionaries(
     {"conversations": st.lists(plain, max_size=4) | st.lists(turns, max_size=4) | odd},
-    optional={**dict.fromkeys(fields(Row)[2:], odd), "system": texts, "tools": texts, "id": texts | odd},
+    optional={
+        **dict.fromkeys(fields(Row)[2:], odd),
+        "system": texts,
+        "tools": texts | st.just("null"),
+        "id": texts | odd,
+    },
 )
 
 

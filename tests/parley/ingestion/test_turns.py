@@ -91,7 +91,7 @@ def test_tools_are_json_text_whether_they_come_as_text_or_as_a_list() -> None:
     row = {"messages": [{"role": "user", "content": "hi"}]}
     assert json.loads(conversation({**row, "tools": tools}).tools) == tools
     assert conversation({**row, "tools": json.dumps(tools)}).tools == json.dumps(tools)
-    assert conversation({**row, "tools": None}).tools == ""
+    assert conversation({**row, "tools": None}).tools == conversation({**row, "tools": "null"}).tools == ""
 
 
 def call(arguments: Any) -> dict[str, Any]:
