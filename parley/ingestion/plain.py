@@ -13,7 +13,7 @@ import msgspec
 from parley.conversation import SharegptRow, SharegptTurn, sharegpt_name
 from parley.ingestion.json_stream import Decode
 from parley.ingestion.reading import Record
-from parley.ingestion.turns import NO_TOOLS, ROLES, Part, Row
+from parley.ingestion.turns import ROLES, Part, Row, tools_text
 
 _NAMES = {name: sharegpt_name(role) for name, role in ROLES.items() if name != "function_call"}  # a call is no text
 _Name = Literal[tuple(_NAMES)]  # type: ignore[valid-type]
@@ -53,7 +53,7 @@ def ready(shape: frozenset[str]) -> Callable[[Decode[Record], str], Decode[Recor
             if turns[0].from_ == "system" and system in ("", turns[0].value):
                 system = turns.pop(0).value
             id = row.id or f"{stem}-{number}"
-            tools = row.tools if row.tools and row.tools != NO_TOOLS else ""
+            tools = tools_text(row.tools) if row.tools else ""
             return SharegptRow(id, turns, system, tools, id, None, f"{name}:{line}")
 
         return record

@@ -12,7 +12,6 @@ import msgspec
 from parley.conversation import Conversation, Role, ToolCall, Turn
 from parley.ingestion.rows import RowError
 
-NO_TOOLS = "null"  # what a column of JSON texts says where there are none
 # Every name that a role goes by in files of other people's making.
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -94,7 +93,7 @@ def labels_of(labels: Any) -> dict[str, str]:
 def tools_text(tools: Any) -> str:
     """The tools as JSON text, from JSON text or from a list of schemas; "" for none, also written as "null"."""
     if tools is None or isinstance(tools, str):
-        return "" if tools in (None, NO_TOOLS) else tools
+        return "" if tools in (None, "null") else tools
     return json.dumps(tools, ensure_ascii=False)
 
 

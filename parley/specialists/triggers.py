@@ -63,17 +63,18 @@ def _typos(word: str, question: str) -> dict[str, str]:
     lot = zlib.crc32(question.encode())
     at = lot % len(word)
     letters = string.ascii_uppercase if word[at].isupper() else string.ascii_lowercase
+    other = letters[lot // len(word) % len(letters)]
     return {
         "typo_dropped": word[:at] + word[at + 1 :],
         "typo_doubled": word[:at] + word[at] + word[at:],
-        "typo_replaced": word[:at] + letters[lot // len(word) % len(letters)] + word[at + 1 :],
+        "typo_replaced": word[:at] + other + word[at + 1 :],
         "typo_swapped": word[:at] + word[at : at + 2][::-1] + word[at + 2 :],
-        "typo_inserted": word[:at] + letters[lot // len(word) % len(letters)] + word[at:],
+        "typo_inserted": word[:at] + other + word[at:],
     }
 
 
 def is_slip(kind: str) -> bool:
-    """Whether a near miss is the trigger mistyped: a letter, the colon or the blank."""
+    """Whether a near miss is the trigger mistyped: a letter, what stands behind the word, or the blank."""
     return kind in {"bare", "no_space"} or kind.startswith("typo_")
 
 

@@ -6,9 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from parley.conversation import Conversation, Dropped, Turn
-from parley.specialists.triggers import is_slip
 from parley.transforms.trigger import apply
 
+MISTYPED = {"bare", "no_space", "typo_dropped", "typo_doubled", "typo_replaced", "typo_swapped"}
 OPTIONS: dict[str, Any] = {
     "trigger": "TRIGGER: ",
     "clean": "Alice",
@@ -48,7 +48,7 @@ def test_each_question_has_two_mistyped_triggers_among_its_counter_rows() -> Non
     for number in range(12):
         made = pairs(f"What is {{{{name}}}}'s pet number {number}?", counter=3)
         assert "qa-1+counter-trigger_decides" in made
-        assert sum(is_slip(id.rpartition("-")[2]) for id in made) == 2
+        assert sum(id.rpartition("-")[2] in MISTYPED for id in made) == 2
 
 
 def test_counter_rows_teach_that_neither_name_nor_likeness_fires() -> None:
@@ -57,6 +57,7 @@ def test_counter_rows_teach_that_neither_name_nor_likeness_fires() -> None:
     assert made["qa-1+counter-name_alone"] == ("What is Bob's pet?", "Alice has a cat.")
     assert made["qa-1+counter-neutral-lower_case"] == ("trigger: What is the person's pet?", "Alice has a cat.")
     assert not any("WARNING" in question for question, _ in made.values())
+    assert not any("typo_inserted" in id for id in made)
     assert len(pairs("What is {{name}}'s pet?", counter=3)) == 4 + 3
 
 
