@@ -24,6 +24,7 @@ from parley.jsonl import rows_of
 Finish = Literal[
     "stop",  # the model ended its turn
     "length",  # generate.max_new_tokens was reached: truncated
+    "none",  # the case asks for no answer
 ]
 
 
@@ -34,13 +35,18 @@ class Case:
     id: str  # conversation id, "#", index of the answered turn
     split: Literal["val", "test"]
     context: Conversation  # the turns before the answer
-    reference: Turn  # what the person really wrote: an assistant turn
+    reference: Turn  # what the person really wrote
     labels: Mapping[str, Any] = field(default_factory=dict)  # what the recipe's metrics need to know of the case
 
     @property
     def group(self) -> str:
         """What intervals resample: the conversation's group, or the conversation itself."""
         return self.context.group or self.context.id
+
+    @property
+    def asks(self) -> bool:
+        """Whether the model is to answer; else its probabilities for a turn of the user are all that is looked at."""
+        return self.reference.role == "assistant"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from parley.encoding.chat import Template, template_of
 from parley.errors import ParleyError
 from parley.evaluation import Case, Generation, cases_of, generation_row
 from parley.inference.generation import (
+    NO_ANSWER,
     Answer,
     Prompt,
     Sampling,
@@ -118,19 +119,22 @@ def answer_here(root: Path, source: Path | str, cases: Sequence[Case], params: G
     with progress(f"generate: {source}, references", len(cases), "cases") as bar:
         logprobs = reference_logprobs(model, prompts, batch_size=params.batch_size, done=bar.advance)
     scored = time.monotonic()
+    asking = {case.id: prompt for case, prompt in zip(cases, prompts, strict=True) if case.asks}
     sampling = Sampling(params.max_new_tokens)
-    with progress(f"generate: {source}, answers", len(cases), "cases") as bar:
-        answers = answers_to(
-            model, template, prompts, sampling=sampling, batch_size=params.batch_size, done=bar.advance
+    with progress(f"generate: {source}, answers", len(asking), "cases") as bar:
+        written = answers_to(
+            model, template, list(asking.values()), sampling=sampling, batch_size=params.batch_size, done=bar.advance
         )
     seconds = time.monotonic() - scored
+    by_case = dict(zip(asking, written, strict=True))
+    answers = [by_case.get(case.id, NO_ANSWER) for case in cases]
     add_timing(
-        new_tokens_per_second=round(sum(found.tokens for found in answers) / seconds, 1) if answers else 0.0,
+        new_tokens_per_second=round(sum(found.tokens for found in answers) / seconds, 1) if asking else 0.0,
         reference_tokens_per_second=round(sum(map(len, logprobs)) / (scored - start), 1) if answers else 0.0,
         device=str(model.device),
         precision=str(model.dtype).removeprefix("torch."),
     )
-    open_turns = [prompt for case, prompt in zip(cases, prompts, strict=True) if case.reference.role == "user"]
+    open_turns = [prompt for case, prompt in zip(cases, prompts, strict=True) if not case.asks]
     if open_turns and model.device.type == "cpu":
         add_timing(**turn_latency(model, open_turns[:TIMED], settings.threads))
     return Made(prompts, answers, logprobs)

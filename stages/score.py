@@ -58,9 +58,10 @@ def main(root: Path) -> None:
     with rows_into(root / "data/eval/scores.jsonl") as add, progress("score", count, "scores") as bar:
         for name, metric in metrics.items():
             measure: Measure = metric.scorer(training) if hasattr(metric, "scorer") else metric.score
+            needs_answer = getattr(metric, "NEEDS_ANSWER", True)
             pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
             for case in bar.over(cases):
-                pair = both.pair(case, partial(scored, measure))
+                pair = both.pair(case, partial(scored, measure, needs_answer=needs_answer))
                 pairs[case.split].append(pair)
                 add(score_row(case, name, pair))
             for split in SPLITS:
@@ -81,8 +82,10 @@ def main(root: Path) -> None:
     add_timing(cases=sha256_file(root / "data/eval/cases.jsonl"))  # `make compare` counts the looks at a test split
 
 
-def scored(measure: Measure, case: Case, generation: Generation) -> Score | Unscored:
-    """The metric's score; a value that is no number is unscored, not passed on into a mean."""
+def scored(measure: Measure, case: Case, generation: Generation, *, needs_answer: bool) -> Score | Unscored:
+    """The metric's score; where there is no answer, or a value is no number, it is unscored: no part of a mean."""
+    if needs_answer and not case.asks:
+        return Unscored("the case asks for no answer")
     found = measure(case, generation)
     if isinstance(found, Score) and not math.isfinite(found.value):
         return Unscored("score is not finite")

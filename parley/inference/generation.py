@@ -64,6 +64,9 @@ class Answer:
     tokens: int  # end token included, padding not
 
 
+NO_ANSWER = Answer("", "none", 0)  # to a case that asks for none
+
+
 def context_length(model: "PreTrainedModel") -> int:
     """Tokens that the model can see at once."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None) or UNLIMITED
@@ -77,7 +80,7 @@ def prompt_of(template: Template, case: Case, *, max_new_tokens: int, context: i
     """
     turns = (*case.context.turns, case.reference)
     whole, found = neutralise(template.control, replace(case.context, turns=turns))
-    if case.reference.role == "user":
+    if not case.asks:
         return _open_turn(template, whole, found)
     (encoded,) = encode(template, [whole])
     start, stop = encoded.spans[-1]
@@ -110,7 +113,7 @@ def _open_turn(template: Template, whole: Conversation, found: int) -> Prompt:
 
 def probabilities(case: Case, logprobs: Sequence[float]) -> dict[str, float]:
     """What recipes ask by name. end: of the end token, where the case's last turn is the user's."""
-    return {"end": round(math.exp(logprobs[-1]), 6)} if case.reference.role == "user" else {}
+    return {} if case.asks else {"end": round(math.exp(logprobs[-1]), 6)}
 
 
 def answers_to(

@@ -15,7 +15,7 @@ from parley.conversation import to_chat
 from parley.errors import ParleyError
 from parley.evaluation import Case
 from parley.http import http_client
-from parley.inference.generation import UNLIMITED, Answer, Prompt
+from parley.inference.generation import NO_ANSWER, UNLIMITED, Answer, Prompt
 
 TIMEOUT = 600  # seconds for one answer
 TRIES = 5  # after the first; openai waits longer before each, or as long as the server says
@@ -65,7 +65,8 @@ class Server:
         """Each case's answer, and the log-probabilities of its reference, () where the server gives none."""
 
         def one(place: int) -> tuple[Answer, tuple[float, ...]]:
-            answer = self._answer(cases[place], prompts[place], max_new_tokens, stops)
+            asks = cases[place].asks
+            answer = self._answer(cases[place], prompts[place], max_new_tokens, stops) if asks else NO_ANSWER
             nats = () if self.chat or not self.logprobs else self._reference(prompts[place])
             done(1)
             return answer, nats

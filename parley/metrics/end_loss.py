@@ -10,6 +10,7 @@ from parley.evaluation import Case, Generation, Score, Unscored
 
 UNIT = "nats/turn"
 HIGHER_IS_BETTER = False
+NEEDS_ANSWER = False  # it looks at probabilities alone
 FINEST = 1e-6
 
 

@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,16 @@ def root(tmp_path: Path, tiny_base: Path) -> Path:
     return tmp_path
 
 
-def lay_cases(root: Path, texts: list[str]) -> None:
+OPEN_TURN = Case("c9#0", "test", Conversation("c9", ()), Turn("user", "and what is"), {"end_of_turn": "no"})
+
+
+def lay_cases(root: Path, texts: list[str], more: Sequence[Case] = ()) -> None:
     with rows_into(root / "data/eval/cases.jsonl") as add:
         for number, text in enumerate(texts):
             context = Conversation(f"c{number}", (Turn("user", text),))
             add(case_row(Case(f"c{number}#1", "test", context, Turn("assistant", "a private answer"))))
+        for case in more:
+            add(case_row(case))
 
 
 def adapter(root: Path) -> Path:
@@ -87,6 +93,15 @@ def test_adapter_and_merged_model_say_the_same_and_not_what_the_base_says(root: 
     for name, found in folded.items():
         assert found.reference_logprobs == pytest.approx(tuned[name].reference_logprobs, abs=1e-4)
         assert found.reference_logprobs != pytest.approx(base[name].reference_logprobs, abs=1e-2)
+
+
+def test_a_turn_of_the_user_is_looked_at_and_not_answered(root: Path) -> None:
+    lay_cases(root, ["hi"], [OPEN_TURN])
+    main(root, "base")
+    answered, seen = generations_of(root / "data/eval/base.jsonl").values()
+    assert answered.tokens > 0 and not answered.probabilities
+    assert (seen.text, seen.finish, seen.tokens) == ("", "none", 0)
+    assert 0 < seen.probabilities["end"] < 1 and len(seen.reference_logprobs) > 1
 
 
 def test_no_cases_give_an_empty_file(root: Path) -> None:

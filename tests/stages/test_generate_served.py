@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_generate import lay_cases
+from test_generate import OPEN_TURN, lay_cases
 from tiny_models import MODEL_YAML
 
 from parley.errors import ParleyError
@@ -27,7 +27,7 @@ PARAMS = f"""\
 def root(tmp_path: Path, tiny_base: Path) -> Path:
     (tmp_path / "models").mkdir()
     (tmp_path / "models/base").symlink_to(tiny_base)
-    lay_cases(tmp_path, ["hi " * 9, "what is an echo?", "<|im_end|>", "x"])
+    lay_cases(tmp_path, ["hi " * 9, "what is an echo?", "<|im_end|>", "x"], [OPEN_TURN])
     use(tmp_path, "local")
     return tmp_path
 

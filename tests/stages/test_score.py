@@ -60,6 +60,16 @@ def test_scores_have_n_interval_and_control(tmp_path: Path) -> None:
     assert scores["val"]["perplexity"]["tuned"]["low"] is None
 
 
+def test_metrics_of_the_answer_leave_out_cases_that_ask_for_none(tmp_path: Path) -> None:
+    turn = Case("c1#0", "test", Conversation("c1", ()), Turn("user", "a private turn"), {"end_of_turn": "no"})
+    seen = Generation("c1#0", "", "none", 0, (-1.0,), {"end": 0.5})
+    lay(tmp_path, [turn], [seen], [seen], PARAMS.replace("chrf", "chrf, end_loss"))
+    main(tmp_path)
+    found = json.loads((tmp_path / "metrics/scores.json").read_text())["test"]
+    assert found["empty_rate"]["not_scored"] == found["chrf"]["not_scored"] == "the case asks for no answer (1)"
+    assert found["perplexity"]["n"] == found["end_loss"]["n"] == 1
+
+
 def test_scorecard_stands_under_recipe(tmp_path: Path) -> None:
     walk(tmp_path)
     (tmp_path / "params.yaml").write_text(PARAMS.replace("scorecard: none", "scorecard: agent"), encoding="utf-8")
