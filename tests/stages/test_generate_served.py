@@ -14,6 +14,7 @@ from parley.params import read_section
 from stages.generate import main
 from tests.served import ModelServer
 
+TEXTS = ["hi " * 9, "what is an echo?", "<|im_end|>", "x"]
 PARAMS = f"""\
 {MODEL_YAML}generate:
   max_new_tokens: 6
@@ -27,7 +28,7 @@ PARAMS = f"""\
 def root(tmp_path: Path, tiny_base: Path) -> Path:
     (tmp_path / "models").mkdir()
     (tmp_path / "models/base").symlink_to(tiny_base)
-    lay_cases(tmp_path, ["hi " * 9, "what is an echo?", "<|im_end|>", "x"], [OPEN_TURN])
+    lay_cases(tmp_path, TEXTS)
     use(tmp_path, "local")
     return tmp_path
 
@@ -43,6 +44,7 @@ def serve(root: Path, **has: Any) -> ModelServer:
 
 
 def test_a_served_model_writes_the_same_file_as_the_model_here(root: Path) -> None:
+    lay_cases(root, TEXTS, [OPEN_TURN])
     main(root, "base")
     here = generations_of(root / "data/eval/base.jsonl")
     with serve(root) as server:
