@@ -49,7 +49,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     asked = parser.parse_args()
-    print("| method | numbers | checkpointing | estimated MB | measured MB | error |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         prepare(work, count=22, vocabulary=16000, threads=1, hidden=768, layers=8)
@@ -58,6 +57,7 @@ def main() -> None:
         rows = list(read_examples(work / "data/encoded/train.parquet"))
         every = sum(len(row.input_ids) for row in rows)
         trained = sum(label >= 0 for row in rows for label in row.labels) / every
+        print("| method | numbers | checkpointing | estimated MB | measured MB | error |\n|---|---|---|---|---|---|")
         precisions = ["bf16", "fp32"] if computes_bf16() else ["fp32"]  # imitated, a step takes minutes
         for name, precision, on in itertools.product(asked.methods, precisions, [False, True]):
             mode, quantization = METHODS[name]
