@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not REAL, reason="PARLEY_REAL_DATA names no fold
 
 def walk(root: Path, file: str, **more: float) -> Counter[tuple[str, str]]:
     """How many turns of each language have ended and have not."""
-    changes = of_recipe("turn_detector", "convert", "validate", "generate", "score")
+    changes = of_recipe("turn_detector", "convert", "validate", "score")
     changes |= {"ingest__input": f"{REAL}/{file}", "validate__test_file": "", "validate__min_split": 1, **more}
     set_params(root, **changes, score__resamples=200)
     walk_data(root)
