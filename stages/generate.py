@@ -119,15 +119,13 @@ def answer_here(root: Path, source: Path | str, cases: Sequence[Case], params: G
     with progress(f"generate: {source}, references", len(cases), "cases") as bar:
         logprobs = reference_logprobs(model, prompts, batch_size=params.batch_size, done=bar.advance)
     scored = time.monotonic()
-    asking = {case.id: prompt for case, prompt in zip(cases, prompts, strict=True) if case.asks}
+    asking = [prompt for case, prompt in zip(cases, prompts, strict=True) if case.asks]
     sampling = Sampling(params.max_new_tokens)
     with progress(f"generate: {source}, answers", len(asking), "cases") as bar:
-        written = answers_to(
-            model, template, list(asking.values()), sampling=sampling, batch_size=params.batch_size, done=bar.advance
-        )
+        written = answers_to(model, template, asking, sampling=sampling, batch_size=params.batch_size, done=bar.advance)
     seconds = time.monotonic() - scored
-    by_case = dict(zip(asking, written, strict=True))
-    answers = [by_case.get(case.id, NO_ANSWER) for case in cases]
+    given = iter(written)
+    answers = [next(given) if case.asks else NO_ANSWER for case in cases]
     add_timing(
         new_tokens_per_second=round(sum(found.tokens for found in answers) / seconds, 1) if asking else 0.0,
         reference_tokens_per_second=round(sum(map(len, logprobs)) / (scored - start), 1) if answers else 0.0,
